@@ -1,0 +1,73 @@
+# Two commands matter: `make book` builds the book, `make test` checks everything.
+# Both put what they need into .venv on first use, and both need only Python >= 3.11 and git.
+
+PYTHON    ?= python3
+VENV      := .venv
+BIN       := $(VENV)/bin
+HTML      := _build/html
+PORT      ?= 8000
+NOTEBOOKS ?= $(shell find book -name '*.ipynb' -not -path '*/.*' | sort)
+
+LIBRARY := $(shell find meta_lib -type f -not -name '*.pyc')
+SOURCES := _config.yml _toc.yml $(shell find book -type f -not -name '*.pyc' -not -path '*/.*')
+
+# One thread, so that the numbers do not depend on how many cores a machine has.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help book test notebooks serve clean
+
+help:
+	@echo "make book       build the book in $(HTML)/"
+	@echo "make test       check the code, run the notebooks, build the book and check it"
+	@echo "make notebooks  run the notebooks and store their outputs (NOTEBOOKS=... for some only)"
+	@echo "make serve      show the book at http://localhost:$(PORT)/ (PORT=... for another port)"
+	@echo "make clean      remove the built book and the Python environment"
+
+book: $(HTML)/.built
+	@echo "The book is in $(HTML)/: open $(HTML)/index.html in a browser, or run: make serve"
+
+# Any warning fails the build, and so does a failing cell. All pages are made anew (--all), which
+# takes seconds; what takes time is running the notebooks, and that is cached.
+$(HTML)/.built: $(VENV)/.installed _build/.library $(SOURCES)
+	@rm -rf $(HTML)
+	@$(BIN)/jupyter-book build --all -W --keep-going -n . || { $(SHOW_FAILED_CELLS); exit 1; }
+	@touch $@
+
+SHOW_FAILED_CELLS = for log in $$(find $(HTML)/reports -name '*.err.log' 2>/dev/null); do \
+	  echo "FAILED CHAPTER: $${log\#$(HTML)/reports/}" | sed 's/\.err\.log$$//'; \
+	  sed -n '/^nbclient/,$$p' $$log; done
+
+# The cache knows a notebook by its own cells. When the library or a package has changed,
+# the cache goes, and every notebook is run again.
+_build/.library: $(VENV)/.installed $(LIBRARY)
+	@rm -rf _build/.jupyter_cache
+	@mkdir -p _build
+	@touch $@
+
+test: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/pytest --ignore tests/test_built_book.py
+	$(BIN)/pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -W default book
+	@$(MAKE) --no-print-directory book
+	$(BIN)/pytest tests/test_built_book.py
+
+notebooks: $(VENV)/.installed
+	$(BIN)/jupyter nbconvert --to notebook --inplace --execute \
+	  --ExecutePreprocessor.timeout=300 --ExecutePreprocessor.record_timing=False \
+	  --ExecutePreprocessor.store_widget_state=False --coalesce-streams \
+	  $(NOTEBOOKS)
+
+serve: book
+	$(BIN)/python -m http.server --bind localhost --directory $(HTML) $(PORT)
+
+clean:
+	rm -rf _build $(VENV)
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed. If it has another name: make PYTHON=python3.12 ..."; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+	  echo "Python cannot make an environment. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@

@@ -1,0 +1,175 @@
+"""What must hold for the built book; `make test` builds it first."""
+
+import re
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+
+ROOT = Path(__file__).parents[1]
+HTML = ROOT / "_build" / "html"
+TITLE = "Learning to Learn: an interactive book on meta-learning"
+PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html"))
+PAGES = [page for page in PAGES if not page.startswith("_")]
+
+pytestmark = pytest.mark.skipif(
+    not (HTML / ".built").exists(), reason="THE BOOK HAS NOT BEEN BUILT: run `make book` first"
+)
+
+
+@cache
+def soup(page):
+    """Parse a page once."""
+    return BeautifulSoup((HTML / page).read_text(encoding="utf-8"), "html.parser")
+
+
+@cache
+def anchors(page):
+    """Collect what a link may point to within a page."""
+    return {tag[key] for key in ("id", "name") for tag in soup(page).find_all(attrs={key: True})}
+
+
+@pytest.fixture(params=PAGES)
+def page(request):
+    """Go through the pages by their paths."""
+    return request.param
+
+
+def report(faults, what):
+    """Fail with one line for each fault."""
+    assert not faults, f"{what}:\n" + "\n".join(f"  {fault}" for fault in faults)
+
+
+def asked_for(page):
+    """List the addresses that a browser asks for by itself when it shows the page."""
+    for tag in soup(page).find_all(src=True):
+        yield tag["src"]
+    for tag in soup(page).find_all(["img", "source"], srcset=True):
+        yield from (part.split()[0] for part in tag["srcset"].split(","))
+    for tag in soup(page).find_all("link", href=True):
+        if {"stylesheet", "preload", "modulepreload", "icon", "manifest"} & set(tag["rel"]):
+            yield tag["href"]
+    for tag in soup(page).find_all(["object", "use", "image"]):
+        yield from (tag[key] for key in ("data", "href", "xlink:href") if tag.has_attr(key))
+    styles = [tag.get_text() for tag in soup(page).find_all("style")]
+    styles += [tag["style"] for tag in soup(page).find_all(style=True)]
+    for style in styles:
+        yield from re.findall(r"url\(\s*['\"]?([^'\")]+)", style)
+        yield from re.findall(r"@import\s+['\"]([^'\"]+)", style)
+
+
+def missing(page, address):
+    """Say what is wrong with an address within the book, or nothing."""
+    parts = urlsplit(address)
+    target = page
+    if parts.path:
+        target = (HTML / page).parent.joinpath(unquote(parts.path)).resolve()
+        if not target.is_file():
+            return "no such file"
+        if target.suffix != ".html":
+            return None
+        target = target.relative_to(HTML.resolve()).as_posix()
+    if parts.fragment and unquote(parts.fragment) not in anchors(target):
+        return "no such place on the page"
+    return None
+
+
+def test_every_entry_of_the_contents_has_its_page():
+    contents = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    entries = re.findall(r"(?:file|root)': '([^']+)'", str(contents))
+    assert len(entries) > 1
+    report([entry for entry in entries if f"{entry}.html" not in PAGES], "entries without a page")
+
+
+def test_the_book_opens_at_its_first_page():
+    assert "book/intro.html" in (HTML / "index.html").read_text(encoding="utf-8")
+
+
+def test_titles():
+    untitled = [
+        page
+        for page in PAGES
+        if page.startswith("book/") and not soup(page).title.get_text().strip().endswith(TITLE)
+    ]
+    report(untitled, f"pages whose title does not end in {TITLE!r}")
+
+
+def test_nothing_comes_from_another_host(page):
+    foreign = [address for address in asked_for(page) if re.match(r"(?:https?:)?//", address)]
+    report(foreign, f"{page} asks other hosts for")
+
+
+def test_style_sheets_ask_no_other_host():
+    faults = [
+        f"{sheet.relative_to(HTML)}: {address}"
+        for sheet in HTML.rglob("*.css")
+        for address in re.findall(
+            r"(?:url\(|@import)\s*['\"]?((?:https?:)?//[^'\")\s]+)",
+            sheet.read_text(encoding="utf-8"),
+        )
+    ]
+    report(faults, "style sheets that ask other hosts")
+
+
+def test_what_the_page_asks_for_is_there(page):
+    faults = [
+        f"{address}: {missing(page, address)}"
+        for address in asked_for(page)
+        if not re.match(r"(?:[a-z]+:|//)", address) and missing(page, address.split("#")[0])
+    ]
+    report(faults, f"{page} asks for what the book does not have")
+
+
+def test_links_lead_somewhere(page):
+    faults = [
+        f"{tag['href']}: {missing(page, tag['href'])}"
+        for tag in soup(page).find_all("a", href=True)
+        if tag["href"] not in ("", "#")
+        and not re.match(r"[a-z]+:|//", tag["href"])
+        and missing(page, tag["href"])
+    ]
+    report(faults, f"{page} has links that lead nowhere")
+
+
+def test_formulas_are_set_by_the_books_own_mathjax():
+    with_formulas = [page for page in PAGES if soup(page).find(class_="math")]
+    assert with_formulas, "no page has a formula"
+    for page in with_formulas:
+        scripts = [tag["src"] for tag in soup(page).find_all("script", src=re.compile("mathjax"))]
+        assert len(scripts) == 1, f"{page} loads {scripts}"
+        assert missing(page, scripts[0]) is None, f"{page}: {scripts[0]} is not in the book"
+    assert list(HTML.glob("_static/mathjax/output/chtml/fonts/**/*.woff")), "MathJax has no fonts"
+
+
+def test_pictures_have_alt_text(page):
+    faults = [
+        str(tag)[:120]
+        for tag in soup(page).find_all("img")
+        if not tag.get("alt", "").strip() and tag.get("role") != "presentation"
+    ]
+    report(faults, f"{page} has pictures without alt text")
+
+
+def test_shows_no_error(page):
+    faults = [
+        tag.get_text(" ", strip=True)[:200]
+        for tag in soup(page).find_all(class_=["system-message", "problematic", "traceback"])
+    ]
+    faults += [
+        block.get_text()[-200:]
+        for block in soup(page).select(".cell_output")
+        if "Traceback (most recent call last)" in block.get_text()
+    ]
+    report(faults, f"{page} shows an error")
+
+
+def test_every_reference_is_listed():
+    """Every entry of the bibliography file is listed on its page."""
+    keys = re.findall(
+        r"^@\w+\{\s*([^,\s]+)", (ROOT / "book/references.bib").read_text(encoding="utf-8"), re.M
+    )
+    listed = soup("book/bibliography.html").select("div.citation, dl.citation dt")
+    assert len(listed) == len(keys), f"{len(keys)} references, {len(listed)} on the page"
