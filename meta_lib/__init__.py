@@ -1,0 +1,12 @@
+"""The library of the book: tasks to learn from, ways to learn to learn, and what they share.
+
+    tasks/              what is learned from: sinusoids, quadratics, bandits, image sets
+    siamese             a learned metric          (part 3, "Siamese networks")
+    maml                a learned initialisation  (part 3, "MAML")
+    lstm_optimizer      a learned update rule     (part 3, "The LSTM optimizer")
+    recurrent_policy    a learned way to explore  (part 2, "… and reinforcement learning")
+    networks, training, evaluation, device        what they share
+    figures/, widgets   what is looked at
+
+Imports run one way: algorithms import what they share, and never one another.
+"""

@@ -1,0 +1,102 @@
+"""The networks of the book, and how to call one with weights that it does not own.
+
+Small on purpose: they mirror section 5 of Finn, Abbeel & Levine (2017),
+https://arxiv.org/abs/1703.03400.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from meta_lib import checks
+from meta_lib.device import device
+
+Parameters = dict[str, Tensor]
+"""The weights of a network by name, as `parameters_of` returns them."""
+
+Loss = Callable[[Parameters, Tensor, Tensor], Tensor]
+"""From weights θ, inputs x and targets y to one number, L(θ)."""
+
+
+def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
+    """Return a fully connected network; mlp(1, 40, 40, 1) is the paper's for sinusoids.
+
+    Raises TypeError or ValueError unless there are at least two sizes, each at least 1.
+    """
+    checks.whole_number("the number of sizes", len(sizes), at_least=2)
+    for size in sizes:
+        checks.whole_number("sizes", size)
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        layers += [nn.Linear(inputs, outputs), activation()]
+    return nn.Sequential(*layers[:-1]).to(device())
+
+
+def conv_network(
+    outputs: int, filters: int = 64, blocks: int = 4, running_statistics: bool = False
+) -> nn.Sequential:
+    """Return the paper's Omniglot network, from images (n, 1, height, width) to (n, outputs).
+
+    Each block halves the image: 3 × 3 convolution of stride 2, batch normalisation, ReLU; then
+    the mean over what is left of the image, and a linear layer. Batch normalisation uses the
+    statistics of the batch, as in the paper. With `running_statistics` it keeps an average of
+    them, which `eval()` uses, so that an image's output does not depend on its neighbours.
+
+    Raises TypeError or ValueError unless the three sizes are whole numbers of at least 1.
+    """
+    checks.whole_number("outputs", outputs)
+    checks.whole_number("filters", filters)
+    checks.whole_number("blocks", blocks)
+    layers: list[nn.Module] = []
+    for block in range(blocks):
+        layers += [
+            nn.Conv2d(1 if block == 0 else filters, filters, 3, stride=2, padding=1),
+            nn.BatchNorm2d(filters, track_running_stats=running_statistics),
+            nn.ReLU(),
+        ]
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(filters, outputs)]
+    return nn.Sequential(*layers).to(device())
+
+
+def parameters_of(network: nn.Module) -> Parameters:
+    """Return a copy of the network's weights, by name."""
+    return {name: weight.detach().clone() for name, weight in network.named_parameters()}
+
+
+def loss_of(network: nn.Module, criterion: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """Return L(θ, x, y): the criterion between y and what the network with weights θ makes of x."""
+
+    def loss(theta: Parameters, x: Tensor, y: Tensor) -> Tensor:
+        return criterion(functional_call(network, theta, (x,)), y)
+
+    return loss
+
+
+def flatten(theta: Parameters) -> Tensor:
+    """Return all weights as one vector (coordinates,)."""
+    return torch.cat([weight.reshape(-1) for weight in theta.values()])
+
+
+def unflatten(vector: Tensor, like: Parameters) -> Parameters:
+    """Return the vector (coordinates,) cut into weights with the names and shapes of `like`.
+
+    Raises ValueError if the vector has another number of coordinates.
+    """
+    sizes = [weight.numel() for weight in like.values()]
+    checks.shape("vector", vector, f"({sum(sizes)},)", vector.shape == (sum(sizes),))
+    pieces = vector.split(sizes)
+    return {
+        name: piece.view_as(weight)
+        for (name, weight), piece in zip(like.items(), pieces, strict=True)
+    }
+
+
+def flat_loss(loss: Loss, like: Parameters) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """Return the same loss of the weights as one vector, L(vector, x, y)."""
+
+    def of_vector(vector: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        return loss(unflatten(vector, like), x, y)
+
+    return of_vector

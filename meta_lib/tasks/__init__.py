@@ -1,0 +1,1 @@
+"""What is learned from: families of tasks, each drawn from a seed."""

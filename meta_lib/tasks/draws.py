@@ -1,0 +1,26 @@
+"""Random numbers that a seed makes the same on every machine.
+
+They are drawn on the CPU in 64 bits, where torch's streams are the same everywhere, and only then
+cast to torch's default dtype and moved to the book's device.
+"""
+
+import torch
+from torch import Generator, Tensor
+
+from meta_lib.device import device
+
+
+def uniform(*shape: int, generator: Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Return numbers spread evenly over `low` to `high`, in a tensor of this shape."""
+    drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
+    return placed(low + (high - low) * drawn)
+
+
+def normal(*shape: int, generator: Generator) -> Tensor:
+    """Return standard normal numbers in a tensor of this shape."""
+    return placed(torch.randn(shape, generator=generator, dtype=torch.float64))
+
+
+def placed(tensor: Tensor) -> Tensor:
+    """Return `tensor` in torch's default dtype, on the book's device."""
+    return tensor.to(device(), torch.get_default_dtype())

@@ -1,0 +1,96 @@
+"""Glyphs: characters of alphabets that do not exist, as many as wanted, drawn from a seed.
+
+A class is one to four pen strokes, each a smooth curve through the unit square. Every drawer
+draws it differently: the curve's points shift, the sheet is turned, sheared and scaled, and the
+pen is thicker or thinner. So few-shot recognition has an endless data set without a download.
+The idea of characters as pen strokes with a drawer's variation is Lake, Salakhutdinov &
+Tenenbaum's (2015), https://doi.org/10.1126/science.aab3050. Used from part 2 on.
+"""
+
+import math
+
+import torch
+from torch import Generator, Tensor
+
+from meta_lib import checks
+from meta_lib.tasks.draws import normal, placed, uniform
+from meta_lib.tasks.episodes import ImageSet
+
+MAX_STROKES = 4
+POINTS_ON_STROKE = 40
+
+
+def glyphs(classes: int, drawers: int = 20, size: int = 28, seed: int = 0) -> ImageSet:
+    """Return `classes` characters, each drawn by `drawers` hands: images (drawers, 1, size, size).
+
+    Ink is 1, paper is 0. The same seed gives the same glyphs, and the first classes of a large
+    set are those of a smaller one.
+
+    Raises TypeError or ValueError unless `classes` and `drawers` are whole numbers of at least 1,
+    and `size` of at least 4.
+    """
+    checks.whole_number("classes", classes)
+    checks.whole_number("drawers", drawers)
+    checks.whole_number("size", size, at_least=4)
+    return {
+        f"glyph {index}": _draw(drawers, size, Generator().manual_seed(1_000_003 * seed + index))
+        for index in range(classes)
+    }
+
+
+def _draw(drawers: int, size: int, generator: Generator) -> Tensor:
+    strokes = _strokes(generator)
+    jitter = 0.04 * normal(drawers, *strokes.shape, generator=generator)
+    curves = _curve(strokes + jitter)
+    points = _shake_sheet(curves.reshape(drawers, -1, 2), generator)
+    thickness = 0.045 * torch.exp(0.2 * normal(drawers, 1, 1, generator=generator))
+    return _ink(points, thickness, size)
+
+
+def _strokes(generator: Generator) -> Tensor:
+    """Return the control points of a new character, (strokes, 4, 2)."""
+    count = int(torch.randint(1, MAX_STROKES + 1, (), generator=generator))
+    controls = uniform(count, 4, 2, generator=generator)
+    # Half of the strokes set out where the one before ended, as in real scripts.
+    joined = uniform(count - 1, generator=generator) < 0.5
+    for stroke in range(1, count):
+        if joined[stroke - 1]:
+            controls[stroke, 0] = controls[stroke - 1, 3]
+    return _fit(controls)
+
+
+def _fit(controls: Tensor) -> Tensor:
+    """Scale and shift the curves so that they fill the middle of the sheet, whatever their form."""
+    points = _curve(controls).reshape(-1, 2)
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    return 0.5 + 0.64 * (controls - (low + high) / 2) / (high - low).amax()
+
+
+def _curve(controls: Tensor) -> Tensor:
+    """Return points along the Bézier curves with these controls (…, 4, 2), as (…, points, 2)."""
+    t = placed(torch.linspace(0, 1, POINTS_ON_STROKE, dtype=torch.float64))
+    bernstein = torch.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3], dim=1)
+    return bernstein @ controls
+
+
+def _shake_sheet(points: Tensor, generator: Generator) -> Tensor:
+    """Turn, shear, scale and shift each drawer's sheet; points are (drawers, points, 2)."""
+    angle, shear, *scales = normal(4, len(points), generator=generator)
+    angle, shear = math.radians(12) * angle, 0.15 * shear
+    scale_x, scale_y = (torch.exp(0.1 * scale) for scale in scales)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    along_x = torch.stack([cos, sin], dim=1) * scale_x[:, None]
+    along_y = torch.stack([shear * cos - sin, shear * sin + cos], dim=1) * scale_y[:, None]
+    matrix = torch.stack([along_x, along_y], dim=2)
+    shift = 0.05 * normal(len(points), 1, 2, generator=generator)
+    return (points - 0.5) @ matrix.mT + 0.5 + shift
+
+
+def _ink(points: Tensor, thickness: Tensor, size: int) -> Tensor:
+    """Return images (drawers, 1, size, size): dark where a pixel is near to a point of a stroke."""
+    centres = placed((torch.arange(size) + 0.5) / size)
+    pixels = torch.cartesian_prod(centres, centres).flip(1)
+    distance = torch.cdist(pixels, points).amin(dim=2, keepdim=True)
+    edge = 0.5 / size
+    ink = torch.sigmoid((thickness - distance) / edge)
+    return ink.reshape(-1, 1, size, size)
