@@ -47,7 +47,7 @@ class RecurrentPolicy(nn.Module):
 
 
 class Played(NamedTuple):
-    """What happened, each (tasks, rounds): the arms pulled, each choice's log-chance and entropy."""
+    """What happened, each (tasks, rounds): the arms, each choice's log-chance and entropy."""
 
     arms: Tensor
     log_chance: Tensor
