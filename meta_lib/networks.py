@@ -20,6 +20,27 @@ Loss = Callable[[Parameters, Tensor, Tensor], Tensor]
 """From weights θ, inputs x and targets y to one number, L(θ)."""
 
 
+class BatchNorm(nn.Module):
+    """Batch normalisation by the batch's own mean and variance, for (n, channels, height, width).
+
+    Ioffe & Szegedy (2015), https://arxiv.org/abs/1502.03167. Written out because torch's own layer
+    has silently wrong second derivatives under vmap, where MAML needs them
+    (https://github.com/pytorch/functorch/issues/534); `tests/test_maml.py` would notice.
+    """
+
+    def __init__(self, channels: int, epsilon: float = 1e-5):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.epsilon = epsilon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x with mean 0 and variance 1 in each channel, then scaled and shifted."""
+        mean = x.mean(dim=(0, 2, 3), keepdim=True)
+        variance = (x - mean).square().mean(dim=(0, 2, 3), keepdim=True)
+        return self.weight * (x - mean) * torch.rsqrt(variance + self.epsilon) + self.bias
+
+
 def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """Return a fully connected network; mlp(1, 40, 40, 1) is the paper's for sinusoids.
 
@@ -53,7 +74,7 @@ def conv_network(
     for block in range(blocks):
         layers += [
             nn.Conv2d(1 if block == 0 else filters, filters, 3, stride=2, padding=1),
-            nn.BatchNorm2d(filters, track_running_stats=running_statistics),
+            nn.BatchNorm2d(filters) if running_statistics else BatchNorm(filters),
             nn.ReLU(),
         ]
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(filters, outputs)]

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,10 @@ def _download(part: str) -> Path:
                 progressbar=True,
             )
         )
+    except ValueError as error:
+        raise NotOmniglot(
+            f"What {URL}{part}.zip gave is not the official archive ({error}). It was not kept."
+        ) from error
     except OSError as error:
         raise ConnectionError(
             f"Omniglot could not be downloaded from {URL}{part}.zip ({error}). Connect and try "
@@ -114,7 +119,7 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
                             f"an Omniglot drawing has less than {MAX_IMAGE_BYTES:,}"
                         )
                     yield info.filename, archive.read(info)
-    except (zipfile.BadZipFile, EOFError, zipfile.zlib.error) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise NotOmniglot(
             f"{source} is damaged or not a zip archive ({error}). Delete it, so that it is "
             "fetched anew, or replace it by the official archive."

@@ -1,0 +1,20 @@
+"""What all tests share: 64 bits, as in the chapters, and seeded random numbers."""
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    """Run every test in float64, so that finite differences and closed forms are exact enough."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def generator():
+    """Give the test a generator of its own."""
+    return torch.Generator().manual_seed(0)
