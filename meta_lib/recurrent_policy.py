@@ -87,8 +87,9 @@ def policy_loss(bandits: Tensor, played: Played, discount: float, entropy_weight
     returns = [gain[:, -1]]
     for earlier in gain.flip(1).unbind(dim=1)[1:]:
         returns.append(earlier + discount * returns[-1])
-    advantage = torch.stack(returns[::-1], dim=1)
-    advantage = (advantage - advantage.mean(dim=0)) / advantage.std()
+    returns = torch.stack(returns[::-1], dim=1)
+    advantage = returns - returns.mean(dim=0)
+    advantage = advantage / advantage.std()
     return -(advantage * played.log_chance + entropy_weight * played.entropy).mean()
 
 
