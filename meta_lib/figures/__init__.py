@@ -109,7 +109,7 @@ def images(rows, row_labels=(), title: str = "", description: str = "") -> Figur
             axes.grid(False)
             axes.spines[:].set_visible(False)
         for axes, image in zip(axes_row, row, strict=False):
-            axes.imshow(image[0].cpu(), vmin=0, vmax=1, cmap="gray_r")
+            axes.imshow(image[0].cpu().numpy(), vmin=0, vmax=1, cmap="gray_r")
         if row_labels:
             axes_row[0].set_ylabel(row_labels[number], rotation=0, ha="right", va="center")
     figure.suptitle(title)

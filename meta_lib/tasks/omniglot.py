@@ -129,7 +129,7 @@ def _files(source: Path) -> Iterator[tuple[str, bytes]]:
 def _decode(content: bytes, size: int, source: Path, name: str) -> np.ndarray:
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            small = image.convert("L").resize((size, size), Image.Resampling.BOX)
+            small = image.convert("L").resize((size, size), Image.Resampling.BILINEAR)
     except (UnidentifiedImageError, OSError, ValueError) as error:
         raise NotOmniglot(f"{source}: {name} cannot be read as an image ({error})") from error
     return 1 - np.asarray(small, dtype=np.float64) / 255
