@@ -39,8 +39,16 @@ def test_batch_norm_agrees_with_torch():
     for weight, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         weight.data.normal_()
         other.data.copy_(weight.flatten())
-    x = 5 + 2 * torch.randn(4, 3, 6, 6)
+    x = (5 + 2 * torch.randn(4, 3, 6, 6)).requires_grad_()
     torch.testing.assert_close(ours(x), theirs(x))
+
+    def slopes(layer):
+        (first,) = torch.autograd.grad(layer(x).pow(3).sum(), x, create_graph=True)
+        (second,) = torch.autograd.grad(first.square().sum(), x)
+        return first, second
+
+    for our_slope, their_slope in zip(slopes(ours), slopes(theirs), strict=True):
+        torch.testing.assert_close(our_slope, their_slope)
 
 
 def test_weights_survive_flattening():
