@@ -1,5 +1,6 @@
 """The one training loop of the book: every learner is meta-trained by it."""
 
+import os
 from collections.abc import Callable, Iterable
 
 import torch
@@ -37,7 +38,9 @@ def minimise(
     left = (lambda done: 1 - done / iterations) if decay else (lambda done: 1.0)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, left)
     losses = []
-    with trange(iterations, desc=label) as progress:
+    # tqdm itself reads TQDM_DISABLE only outside of notebooks.
+    quiet = bool(os.environ.get("TQDM_DISABLE"))
+    with trange(iterations, desc=label, disable=quiet) as progress:
         for iteration in progress:
             optimizer.zero_grad()
             value = loss()
