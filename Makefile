@@ -13,6 +13,8 @@ SOURCES := _config.yml _toc.yml $(shell find book -type f -not -name '*.pyc' -no
 
 # One thread, so that the numbers do not depend on how many cores a machine has.
 export OMP_NUM_THREADS ?= 1
+# Progress bars are for people at work, not for stored outputs.
+export TQDM_DISABLE := 1
 
 .PHONY: help book test notebooks serve clean
 
