@@ -168,7 +168,9 @@ def test_reads_well_without_myst(notebook):
 
 
 @pytest.mark.parametrize(
-    ("pattern", "what"), [(MACHINE_PATH, "paths of a machine"), (MEMORY_ADDRESS, "addresses")]
+    ("pattern", "what"),
+    [(MACHINE_PATH, "paths of a machine"), (MEMORY_ADDRESS, "addresses")],
+    ids=["paths", "addresses"],
 )
 def test_outputs_are_the_same_everywhere(notebook, pattern, what):
     faults = [
