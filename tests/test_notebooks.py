@@ -59,7 +59,7 @@ def notebook(name):
 
 
 def of_kind(notebook, kind):
-    """List (number, cell) for the cells of one kind, numbered from 0 as Jupyter and nbval do."""
+    """List (number, cell) for the cells of one kind, all cells numbered from 0."""
     return [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == kind]
 
 
