@@ -56,8 +56,8 @@ test: $(VENV)/.installed
 notebooks: $(VENV)/.installed
 	$(BIN)/jupyter nbconvert --to notebook --inplace --execute \
 	  --ExecutePreprocessor.timeout=300 --ExecutePreprocessor.record_timing=False \
-	  --ExecutePreprocessor.store_widget_state=False --coalesce-streams \
-	  $(NOTEBOOKS)
+	  --ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
+	$(BIN)/jupyter nbconvert --coalesce-streams --inplace $(NOTEBOOKS)
 
 serve: book
 	$(BIN)/python -m http.server --bind localhost --directory $(HTML) $(PORT)
