@@ -1,0 +1,127 @@
+"""The pictures of "Siamese networks"."""
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from torch import Tensor
+
+from meta_lib.figures import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe, subplots
+from meta_lib.siamese import Pairs
+from meta_lib.tasks.episodes import ImageSet
+
+COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
+MARKERS = "os^DvP"
+
+
+def twins() -> Figure:
+    """Draw the idea: two images, one network used twice, two feature vectors, one distance."""
+    figure, axes = subplots(figsize=(7, 2.6))
+    axes.set(xlim=(-0.1, 10.3), ylim=(0, 4), xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    for y, number in ((3, "₁"), (1, "₂")):
+        _box(axes, 0.9, y, f"image x{number}", "white")
+        _box(axes, 3.7, y, "network $f_θ$", "#d9e8f5")
+        _box(axes, 6.5, y, f"features f{number}", "white")
+        for start, end in ((1.8, 2.8), (4.6, 5.6)):
+            _arrow(axes, (start, y), (end, y))
+        _arrow(axes, (7.4, y), (8.5, 2 + 0.25 * (y - 2)))
+    axes.annotate(
+        "", (3.7, 1.55), (3.7, 2.45), arrowprops={"arrowstyle": "<|-|>", "color": ORANGE, "lw": 2}
+    )
+    axes.text(3.9, 2, "the same weights θ", color=ORANGE, va="center")
+    _box(axes, 9.2, 2, "distance D", "#fde9c9")
+    return describe(
+        figure,
+        "Two images go through the same network with the same weights, once each. Out come two "
+        "feature vectors, and from these one number, their distance.",
+    )
+
+
+def pairs(drawn: Pairs, columns: int = 6) -> Figure:
+    """Draw some similar pairs above, and some dissimilar ones below."""
+    figure, grid = subplots(4, columns, figsize=(6.6, 4.2))
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+    for row, label, wanted in ((0, "similar\nY = 0", 0), (2, "different\nY = 1", 1)):
+        chosen = torch.nonzero(drawn.different == wanted)[:columns, 0]
+        for axes_1, axes_2, pair in zip(grid[row], grid[row + 1], chosen, strict=False):
+            for axes, side in ((axes_1, drawn.x1), (axes_2, drawn.x2)):
+                axes.imshow(side[pair, 0].cpu().numpy(), vmin=0, vmax=1, cmap="gray_r")
+        grid[row, 0].set_ylabel(label, rotation=0, ha="right", va="top")
+    return describe(
+        figure,
+        f"{columns} similar pairs above, each two drawings of one character by different hands, "
+        f"and {columns} dissimilar pairs below, each two drawings of different characters.",
+    )
+
+
+def distances(before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor], margin: float) -> Figure:
+    """Draw how far similar and dissimilar pairs lie apart, before and after training."""
+    figure, panels = subplots(1, 2, figsize=(7.5, 3), sharey=True)
+    words = []
+    for axes, (similar, different), title in zip(
+        panels, (before, after), ("before training", "after"), strict=True
+    ):
+        top = max(similar.max().item(), different.max().item())
+        bins = torch.linspace(0, top, 30).tolist()
+        for values, label, colour in ((similar, "similar", BLUE), (different, "different", RED)):
+            axes.hist(values.cpu().numpy(), bins, alpha=0.55, color=colour, label=label)
+        axes.set(title=title, xlabel="distance D")
+        words.append(
+            f"{title}, similar pairs lie {similar.mean():.2f} apart on average and different ones "
+            f"{different.mean():.2f}"
+        )
+    panels[1].axvline(margin, color="grey", linestyle="--", label="margin m")
+    panels[0].set_ylabel("pairs")
+    panels[1].legend()
+    return describe(figure, "Two histograms of distances of unseen pairs: " + "; ".join(words))
+
+
+def plane(features: ImageSet, title: str, shots: int = 0) -> Figure:
+    """Draw feature vectors in the plane of their two widest directions, a colour a class.
+
+    The first `shots` of each class are drawn as large open signs: the support set.
+    """
+    names = list(features)
+    points = torch.cat([f.flatten(1) for f in features.values()])
+    flat = _principal_plane(points).cpu()
+    figure, axes = subplots(figsize=(6, 4.4))
+    start = 0
+    for k, name in enumerate(names):
+        stop = start + len(features[name])
+        colour, marker = COLOURS[k % 6], MARKERS[k // 6 % 6]
+        axes.plot(*flat[start + shots : stop].T.numpy(), marker, color=colour, alpha=0.6)
+        support = flat[start : start + shots].T.numpy()
+        axes.plot(*support, marker, color=colour, markersize=14, fillstyle="none", mew=2.5)
+        start = stop
+    axes.set(title=title, xlabel="widest direction", ylabel="second widest")
+    axes.set_aspect("equal", adjustable="datalim")
+    signs = f" Large open signs are the {shots} support drawings a class." if shots else ""
+    return describe(
+        figure,
+        f"Features of {len(names)} unseen characters in the plane, a colour each.{signs} {title}",
+    )
+
+
+def _principal_plane(points: Tensor) -> Tensor:
+    """Project onto the two widest directions, each turned so that its largest entry is positive."""
+    centred = points - points.mean(dim=0)
+    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
+    widest = directions[:2]
+    largest = widest.gather(1, widest.abs().argmax(dim=1, keepdim=True))
+    return centred @ (widest * largest.sign()).T
+
+
+def _box(axes, x: float, y: float, text: str, colour: str) -> None:
+    shape = FancyBboxPatch(
+        (x - 0.85, y - 0.4), 1.7, 0.8, boxstyle="round,pad=0.05", fc=colour, ec="black"
+    )
+    axes.add_patch(shape)
+    axes.text(x, y, text, ha="center", va="center", fontsize=9.5)
+
+
+def _arrow(axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "black"})
