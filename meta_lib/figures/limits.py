@@ -289,7 +289,7 @@ def compare(support: Tensor, query: Tensor, readings: dict, scores: dict, title:
     for digit, axes in enumerate(rows[1]):
         read = [int(labels[digit]) for labels in readings.values()]
         axes.set_xlabel("  ".join(map(str, read)), fontsize=9)
-    for place, (name, value) in enumerate(scores.items()):
+    for place, value in enumerate(scores.values()):
         bars.barh(place, 100 * value, color=COLOURS[place], height=0.6)
         bars.text(100 * value + 1, place, f"{100 * value:.0f} %", va="center")
     bars.set(xlim=(0, 108), xlabel="accuracy, %")
