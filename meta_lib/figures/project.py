@@ -1,4 +1,4 @@
-"""The pictures of part 5, "Few-shot character recognition", and of the preface.
+"""The pictures of part 5, "Few-shot character recognition", and its table of costs.
 
 The learners' colours and their order are the same in all of them. An episode is one task or a
 stack of tasks as `meta_lib.tasks.episodes` makes them; answers are labels, one for each query.
@@ -71,33 +71,6 @@ def one_episode(episode: Episode, columns: int = 9) -> Figure:
         f"Above, {ways} characters named {LETTERS[0]} to {LETTERS[ways - 1]}, one drawing of each. "
         f"Below, {len(order)} drawings of the same characters by other hands, numbered and mixed.",
     )
-
-
-def guess(episode: Episode, answers: dict[str, Tensor]) -> Figure:
-    """Draw the same queries, in the same mixed order, with the truth and what was answered."""
-    order = _mixed(len(episode.query_y))
-    figure = _figure(7, 1.3 + 0.35 * len(answers))
-    row = figure.subplots(1, len(order))
-    for number, (axes, query) in enumerate(zip(row, order, strict=True), start=1):
-        _image(axes, episode.query_x[query])
-        truth = int(episode.query_y[query])
-        axes.set_title(f"{number}: {LETTERS[truth]}", fontsize=9, fontweight="bold")
-        for line, answer in enumerate(answers.values()):
-            right = int(answer[query]) == truth
-            axes.text(
-                0.5, -0.28 - 0.36 * line, ("✓ " if right else "✗ ") + LETTERS[int(answer[query])],
-                transform=axes.transAxes, ha="center", color=BLUE if right else RED, fontsize=9,
-            )  # fmt: skip
-    for line, name in enumerate(answers):
-        row[0].text(
-            -0.3, -0.28 - 0.36 * line, name, transform=row[0].transAxes, ha="right", fontsize=9
-        )
-    truth = "".join(LETTERS[int(episode.query_y[query])] for query in order)
-    said = "; ".join(
-        f"{name} says {''.join(LETTERS[int(answer[query])] for query in order)}"
-        for name, answer in answers.items()
-    )
-    return describe(figure, f"The queries with their true letters, {truth}. {said}.")
 
 
 def settings(table: Tensor, alphas: list[float], steps: list[int], title: str) -> Figure:
