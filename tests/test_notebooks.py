@@ -24,7 +24,7 @@ DIRECTIVE_OR_ROLE = re.compile(
 )
 MACHINE_PATH = re.compile(r"/home/|/root/|/tmp/|/Users/|[A-Z]:\\|site-packages")
 MEMORY_ADDRESS = re.compile(r"0x[0-9a-f]{6,}", re.IGNORECASE)
-TIMING = re.compile(r"\d\s?(?:s|ms|µs|us|sec|secs|seconds?|minutes?|min)\b")
+TIMING = re.compile(r"\d[^\S\n]?(?:s|ms|µs|us|sec|secs|seconds?|minutes?|min)\b")
 TAG_OR_SCRIPT = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 NETWORK = re.compile(r"\b(?:import|from)\s+(?:requests|urllib|httpx?)\b|\bcdn\b|jsdelivr|unpkg")
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(\s*<?([^\s)>]+)>?(?:\s+\"[^\"]*\")?\s*\)")

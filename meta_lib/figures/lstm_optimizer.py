@@ -1,0 +1,226 @@
+"""Pictures of part 3, "The LSTM optimizer", and the runs that they show."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from meta_lib.evaluation import Estimate
+from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
+
+RIVALS = {
+    "SGD": (torch.optim.SGD, {}),
+    "Nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+    "RMSprop": (torch.optim.RMSprop, {}),
+    "Adam": (torch.optim.Adam, {}),
+}
+COLOURS = {"LSTM": BLUE, "SGD": BLACK, "Nesterov": GREEN, "RMSprop": PURPLE, "Adam": RED}
+
+
+def follow(optimizer, loss, theta: Tensor, steps: int) -> Tensor:
+    """Return a learned optimizer's losses (steps + 1, tasks); `unroll` without its graph."""
+    state, losses = optimizer.initial_state(theta), []
+    for _ in range(steps + 1):
+        theta = theta.detach().requires_grad_()
+        value = loss(theta)
+        losses.append(value.detach())
+        (gradient,) = torch.autograd.grad(value.sum(), theta)
+        with torch.no_grad():
+            theta, state = optimizer(theta, gradient, losses[-1], state)
+    return torch.stack(losses)
+
+
+def run_rival(name: str, rate: float, loss, theta: Tensor, steps: int, **settings) -> Tensor:
+    """Return the losses (steps + 1, tasks) of one of torch's own optimizers."""
+    make, usual = RIVALS[name]
+    theta = theta.clone().requires_grad_()
+    optimizer = make([theta], lr=rate, **{**usual, **settings})
+    losses = []
+    for _ in range(steps + 1):
+        optimizer.zero_grad()
+        value = loss(theta)
+        losses.append(value.detach())
+        value.sum().backward()
+        optimizer.step()
+    return torch.stack(losses)
+
+
+def median_interval(values: Tensor) -> Estimate:
+    """Return the median and half the width of its 95 % interval, taken from the sorted values.
+
+    The number of values below the true median is binomial, so the ranks n/2 ± 0.98 √n hold it.
+    """
+    middle, low, high = median(values.flatten()[None])
+    return Estimate(middle.item(), (high - low).item() / 2)
+
+
+def unrolled():
+    """Draw two steps of an optimizee and its optimizer, and where gradients do not flow."""
+    figure, axes = subplots(figsize=(7, 3.7))
+    axes.set(xlim=(-0.7, 8.3), ylim=(-0.6, 3.5))
+    axes.axis("off")
+    box = {"boxstyle": "round,pad=0.45", "facecolor": "white", "linewidth": 1.4}
+    for step in range(3):
+        x = 3.3 * step
+        now = f"t+{step}" if step else "t"
+        axes.text(
+            x, 2.6, f"$L(\\theta_{{{now}}})$", ha="center", va="center",
+            bbox={**box, "edgecolor": ORANGE},
+        )  # fmt: skip
+        axes.text(
+            x, 1.3, f"$\\theta_{{{now}}}$", ha="center", va="center",
+            bbox={**box, "edgecolor": BLACK},
+        )  # fmt: skip
+        arrow(axes, (x, 1.62), (x, 2.25), BLACK)
+        if step == 2:
+            break
+        axes.text(x + 1.65, 0, "LSTM, φ", ha="center", va="center", bbox={**box, "edgecolor": BLUE})
+        arrow(axes, (x + 0.45, 2.45), (x + 1.45, 0.33), ORANGE, dashed=True)
+        axes.text(x + 0.83, 2.02, "gradient", color=ORANGE, ha="left", va="center")
+        arrow(axes, (x + 1.8, 0.33), (x + 2.95, 1.2), BLUE)
+        axes.text(x + 2.42, 0.5, "update", color=BLUE, ha="left", va="center")
+        arrow(axes, (x + 0.3, 1.3), (x + 2.95, 1.3), BLACK)
+        arrow(axes, (x - 0.5, 0) if not step else (x - 0.95, 0), (x + 0.92, 0), BLUE)
+        axes.text(x + 0.15, -0.33, "hidden state", color=BLUE, ha="center", fontsize=9)
+    arrow(axes, (5.65, 0), (7.4, 0), BLUE)
+    axes.text(
+        3.3, 3.3, "meta-loss: the mean of these losses", color=ORANGE, ha="center", va="center"
+    )
+    return describe(
+        figure,
+        "Two steps of a learned optimizer. Each θ has a loss. The loss's gradient goes by a dashed "
+        "arrow into the LSTM with weights φ; the LSTM's update is added to θ and gives the next θ; "
+        "its hidden state goes on to the next step. The meta-loss is the mean of the losses.",
+    )
+
+
+def arrow(axes, start, end, colour, dashed: bool = False) -> None:
+    """Draw an arrow from start to end."""
+    style = {"arrowstyle": "->", "color": colour, "linewidth": 1.4}
+    axes.annotate("", end, start, arrowprops={**style, "linestyle": "--" if dashed else "-"})
+
+
+def race(curves: dict[str, Tensor], horizon: int | None = None):
+    """Draw mean and median loss over steps; each entry of `curves` is (steps + 1, tasks)."""
+    figure, panels = subplots(1, 2, figsize=(7, 3.5), sharey=True)
+    for axes, what, label in zip(panels, (mean, median), ("mean", "median"), strict=True):
+        for number, (name, losses) in enumerate(curves.items()):
+            middle, low, high = what(losses)
+            colour = COLOURS.get(name, f"C{number}")
+            axes.plot(middle, color=colour, label=name, linewidth=1.8 if number == 0 else 1.2)
+            axes.fill_between(range(len(middle)), low, high, color=colour, alpha=0.15, linewidth=0)
+        if horizon:
+            axes.axvline(horizon, color=BLACK, linestyle=":", linewidth=1)
+        problems = next(iter(curves.values())).shape[1]
+        axes.set(xlabel="step", yscale="log", title=f"{label} of {problems} problems")
+    panels[0].set_ylabel("loss")
+    panels[0].legend()
+    ends = ", ".join(
+        f"{name} {losses[-1].mean():.2g} and {losses[-1].median():.2g}"
+        for name, losses in curves.items()
+    )
+    steps = len(next(iter(curves.values()))) - 1
+    return describe(figure, f"Loss over {steps} steps. At the end, mean and median: {ends}.")
+
+
+def mean(losses: Tensor) -> tuple:
+    """Return the mean over tasks at each step and its 95 % interval."""
+    middle = losses.mean(dim=1)
+    reach = 1.96 * losses.std(dim=1) / math.sqrt(losses.shape[1])
+    return tuple(part.cpu() for part in (middle, (middle - reach).clamp(min=1e-9), middle + reach))
+
+
+def median(losses: Tensor) -> tuple:
+    """Return the median over tasks at each step and its 95 % interval."""
+    ordered, count = losses.sort(dim=1).values, losses.shape[1]
+    reach = 0.98 * math.sqrt(count)
+    low = ordered[:, max(0, math.floor(count / 2 - reach))]
+    high = ordered[:, min(count - 1, math.ceil(count / 2 + reach))]
+    return tuple(part.cpu() for part in (losses.median(dim=1).values, low, high))
+
+
+def one_race(curves: dict[str, Tensor], title: str):
+    """Draw the losses of several optimizers on a single problem, each (steps + 1, 1)."""
+    figure, axes = subplots()
+    for name, losses in curves.items():
+        values = losses[:, 0].nan_to_num(nan=1e30, posinf=1e30).clamp(1e-12, 1e30)
+        axes.plot(values.cpu(), color=COLOURS[name], label=name)
+    top = curves["LSTM"][0, 0].item()
+    axes.set(xlabel="step", ylabel="loss", yscale="log", ylim=(1e-5 * top, 30 * top), title=title)
+    axes.legend(ncols=3)
+    ends = ", ".join(f"{name} {ending(losses[-1, 0].item())}" for name, losses in curves.items())
+    steps = len(curves["LSTM"]) - 1
+    return describe(figure, f"{title}, {steps} steps from a loss of {top:.0f}. At the end: {ends}.")
+
+
+def ending(value: float) -> str:
+    """Return a last loss in words that do not hang on the last digits."""
+    if not math.isfinite(value) or value > 1e4:
+        return "far away"
+    return "below 0.001" if value < 1e-3 else f"{value:.2g}"
+
+
+def step_sizes(optimizer, moments=(1, 5, 20, 100), rate: float = 0.01):
+    """Draw the learned update of one coordinate against the gradient, which is held constant."""
+    figure, (axes, near) = subplots(1, 2, figsize=(7, 3.5), width_ratios=(3, 2))
+    sizes = torch.logspace(-7, 2, 73)
+    updates = constant_gradient(optimizer, sizes, max(moments))
+    for number, moment in enumerate(moments):
+        axes.plot(sizes, updates[moment - 1], color=f"C{number}", label=f"step {moment}")
+    axes.plot(sizes, rate * sizes, color=BLACK, linestyle="--", label=f"SGD, α = {rate}")
+    axes.axvline(math.exp(-10), color=BLACK, linestyle=":", linewidth=1)
+    axes.set(
+        xscale="log", xlabel="gradient g", ylabel="step against the gradient", ylim=(-0.12, 0.62)
+    )
+    axes.legend(fontsize=8.5, loc="upper left")
+    both = torch.linspace(-1, 1, 81)
+    updates = constant_gradient(optimizer, both, max(moments))
+    for number, moment in enumerate(moments):
+        near.plot(both, updates[moment - 1], color=f"C{number}")
+    near.plot(both, rate * both, color=BLACK, linestyle="--")
+    near.axhline(0, color=BLACK, linewidth=0.6)
+    near.set(xlabel="gradient g, both signs")
+    return describe(
+        figure,
+        "The learned step against a constant gradient. Left, gradients from 1e-7 to 100 on a "
+        "logarithmic axis: the step grows slowly with the logarithm of the gradient, far from the "
+        "line of SGD. Right, gradients from -1 to 1: nearly a step function that follows the sign.",
+    )
+
+
+def constant_gradient(optimizer, gradients: Tensor, steps: int) -> Tensor:
+    """Return the steps -update, (steps, gradients), that each constant gradient brings about."""
+    theta = torch.zeros_like(gradients)[:, None].to(next(optimizer.parameters()))
+    gradients = gradients[:, None].to(theta)
+    state, taken = optimizer.initial_state(theta), []
+    with torch.no_grad():
+        for _ in range(steps):
+            after, state = optimizer(theta, gradients, gradients, state)
+            taken.append((theta - after)[:, 0])
+            theta = after
+    return torch.stack(taken).cpu()
+
+
+def gates(before: dict[str, Tensor], after: dict[str, Tensor]):
+    """Draw the gates by step; each entry "input" or "forget" is (steps, coordinates)."""
+    figure, panels = subplots(1, 2, figsize=(7, 3.2))
+    told = []
+    for axes, name, title in zip(
+        panels, ("input", "forget"), ("input gate i: the rate", "1 - forget gate: the decay"),
+        strict=True,
+    ):  # fmt: skip
+        for values, colour, label in (
+            (before[name], BLACK, "before"),
+            (after[name], BLUE, "after"),
+        ):
+            values = values if name == "input" else 1 - values
+            low, middle, high = values.quantile(torch.tensor([0.05, 0.5, 0.95]).to(values), dim=1)
+            steps = range(1, len(middle) + 1)
+            axes.plot(steps, middle.cpu(), "o-", color=colour, label=f"{label} meta-training")
+            axes.fill_between(steps, low.cpu(), high.cpu(), color=colour, alpha=0.2, linewidth=0)
+            told.append(f"{title} {label} {middle[0]:.2g} to {middle[-1]:.2g}")
+        axes.set(xlabel="step", title=title, xticks=list(steps))
+    panels[0].set_ylim(-0.03, 1.03)
+    panels[1].set_yscale("log")
+    panels[0].legend(loc="center right")
+    return describe(figure, "Gates by step, median of all weights: " + "; ".join(told) + ".")
