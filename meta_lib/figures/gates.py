@@ -1,120 +1,146 @@
-"""The pictures of "The LSTM's update rule"."""
+"""Pictures of part 4, "The LSTM's update rule"."""
+
+import math
 
 import torch
-from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from torch import Tensor
 
-from meta_lib.figures import BLUE, GREEN, ORANGE, RED, describe, subplots
+from meta_lib.figures import BLACK, BLUE, GREEN, RED, describe, subplots
 from meta_lib.lstm_optimizer import gated_update, preprocess
 
 
-def gated_path(input_gate: float, forget_gate: float, steps: int = 25, curvature: float = 1.0):
-    """Return θ after 0, 1, … `steps` gated updates on L(θ) = ½ a (θ - 1)², from θ = -2."""
-    theta, path = torch.tensor(-2.0), []
-    i, f = torch.tensor(input_gate), torch.tensor(forget_gate)
-    for _ in range(steps + 1):
-        path.append(theta.item())
-        theta = gated_update(theta, curvature * (theta - 1), i, f)
-    return path
-
-
-def gates_on_a_parabola(input_gate: float, forget_gate: float, curvature: float = 1.0) -> Figure:
-    """Draw the path of the gated update beside plain gradient descent, and where it ends."""
-    path = gated_path(input_gate, forget_gate, curvature=curvature)
-    plain = gated_path(input_gate, 1.0, curvature=curvature)
-    rest = input_gate * curvature / (1 - forget_gate + input_gate * curvature)
-    figure, axes = subplots(figsize=(7, 3.4))
-    axes.axhline(1, color="grey", linewidth=0.8, linestyle=":")
-    axes.text(25, 1, " lowest point", color="grey", va="bottom", ha="right")
-    axes.plot(plain, "o-", color=BLUE, markersize=3, label="f = 1: gradient descent")
-    axes.plot(path, "o-", color=RED, markersize=3, label=f"f = {forget_gate:.2f}")
-    lowest, highest = -3.0, 3.0
-    axes.set(xlabel="step t", ylabel="θ", ylim=(lowest, highest))
-    axes.legend()
-    factor = forget_gate - input_gate * curvature
-    if abs(factor) < 1:
-        axes.axhline(rest, color=RED, linewidth=0.8, linestyle="--")
-        end = f"it comes to rest at {rest:.2f}, between 0 and the lowest point"
-    else:
-        end = f"it does not come to rest, since |f - i·a| = {abs(factor):.2f} is not below 1"
-    axes.set_title(f"i = {input_gate:.2f}, f = {forget_gate:.2f}, curvature a = {curvature:g}")
+def cell():
+    """Draw the line of the cell state, once with the LSTM's names and once with the optimizer's."""
+    figure, axes = subplots(figsize=(7, 2.9))
+    axes.set(xlim=(-0.4, 8.4), ylim=(-1.75, 1.75), aspect="equal")
+    axes.axis("off")
+    for x, sign in ((2.5, "×"), (5.5, "+")):
+        axes.add_patch(Circle((x, 0.6), 0.3, fill=False, edgecolor=BLACK, linewidth=1.4))
+        axes.text(x, 0.58, sign, ha="center", va="center", fontsize=14)
+    axes.add_patch(Circle((5.5, -0.6), 0.3, fill=False, edgecolor=BLACK, linewidth=1.4))
+    axes.text(5.5, -0.62, "×", ha="center", va="center", fontsize=14)
+    arrows = (
+        ((0.7, 0.6), (2.2, 0.6)), ((2.8, 0.6), (5.2, 0.6)), ((5.8, 0.6), (7.2, 0.6)),
+        ((2.5, -0.35), (2.5, 0.3)), ((5.5, -0.3), (5.5, 0.3)), ((4.65, -0.6), (5.2, -0.6)),
+        ((7.0, -0.6), (5.8, -0.6)),
+    )  # fmt: skip
+    for start, end in arrows:
+        style = {"arrowstyle": "->", "color": BLACK, "linewidth": 1.4}
+        axes.annotate("", end, start, arrowprops=style)
+    names = (
+        (0.2, 0.6, "$c_{t-1}$", r"$\theta_{t-1}$"), (7.7, 0.6, "$c_t$", r"$\theta_t$"),
+        (2.5, -0.75, "forget gate $f_t$", "1 (or: decay)"),
+        (3.95, -0.62, "input gate $i_t$", r"rate $\alpha$"),
+        (7.65, -0.62, r"candidate $\tilde c_t$", r"$-\nabla L(\theta_{t-1})$"),
+    )  # fmt: skip
+    for x, y, lstm, optimizer in names:
+        axes.text(x, y + 0.2, lstm, ha="center", va="center", color=BLUE)
+        axes.text(x, y - 0.2, optimizer, ha="center", va="center", color=RED)
+    axes.text(0, 1.5, "blue: in an LSTM", color=BLUE, va="center")
+    axes.text(4, 1.5, "red: in gradient descent", color=RED, va="center")
     return describe(
         figure,
-        f"Path of the gated update on a parabola with its lowest point at 1, from -2, with input "
-        f"gate {input_gate:.2f} and forget gate {forget_gate:.2f}: {end}.",
+        "The line of an LSTM's cell state: the old state is multiplied by the forget gate, then "
+        "input gate times candidate is added. In red the same wires read as gradient descent: "
+        "old θ times 1, plus the rate α times minus the gradient.",
     )
 
 
-def cell() -> Figure:
-    """Draw the idea: the LSTM's cell state is the parameter, its gates a rate and a decay."""
-    figure, axes = subplots(figsize=(7, 2.7))
-    axes.set(xlim=(0, 10), ylim=(0, 4), xticks=[], yticks=[])
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-    arrow = {"arrowstyle": "-|>", "lw": 2}
-    axes.annotate("", (9.6, 2.8), (0.9, 2.8), arrowprops={**arrow, "color": "black"})
-    axes.text(0.1, 2.8, "$c_{t-1}$\n= $θ_{t-1}$", va="center", fontsize=11)
-    axes.text(9.65, 2.8, "$c_t$ = $θ_t$", va="center", fontsize=11)
-    for x, sign, label, colour in (
-        (3.4, "×", "forget gate $f_t$:\nhow much of θ stays", GREEN),
-        (6.6, "+", "", BLUE),
-    ):
-        axes.plot(x, 2.8, "o", markersize=20, color="white", markeredgecolor="black")
-        axes.text(x, 2.78, sign, ha="center", va="center", fontsize=15)
-        axes.text(x, 3.5, label, ha="center", va="center", color=colour)
-    axes.annotate("", (6.6, 2.45), (6.6, 1.2), arrowprops={**arrow, "color": BLUE})
-    axes.text(
-        6.6,
-        0.75,
-        "input gate $i_t$ × $(-∇L)$:\na step with rate $i_t$",
-        ha="center",
-        va="center",
-        color=BLUE,
-    )
-    axes.annotate("", (3.4, 2.45), (3.4, 1.4), arrowprops={**arrow, "color": ORANGE})
-    axes.text(
-        3.4,
-        0.85,
-        "gates look at the gradient,\nthe loss, θ, and their last value",
-        ha="center",
-        va="center",
-        color=ORANGE,
-    )
+CURVATURES, MINIMUM, START = (1.0, 8.0), (3.0, 2.0), (-1.5, 3.2)
+
+
+def walk(forget: float, rate: float, steps: int) -> Tensor:
+    """Return the path (steps + 1, 2) of gated updates on ½ Σ a (θ - b)² with constant gates."""
+    a, b = torch.tensor(CURVATURES), torch.tensor(MINIMUM)
+    path = [torch.tensor(START)]
+    i, f = torch.tensor(rate), torch.tensor(forget)
+    for _ in range(steps):
+        path.append(gated_update(path[-1], a * (path[-1] - b), i, f))
+    return torch.stack(path)
+
+
+def path(f: float, i: float, steps: int = 40):
+    """Draw the path of constant gates on a quadratic in two dimensions, and its loss."""
+    figure, (axes, side) = subplots(1, 2, figsize=(7, 3.6), width_ratios=(3, 2))
+    a, b = torch.tensor(CURVATURES), torch.tensor(MINIMUM)
+    steps_taken = walk(f, i, steps)
+    x, y = torch.meshgrid(torch.linspace(-2, 5, 141), torch.linspace(-1, 5, 121), indexing="xy")
+    surface = (a * (torch.stack([x, y], dim=-1) - b).square()).sum(dim=-1) / 2
+    axes.contour(x, y, surface, levels=[0.1, 0.5, 2, 5, 10, 20, 35], colors="0.75", linewidths=0.8)
+    shown = steps_taken.clamp(-50, 50)
+    axes.plot(*shown.T, "o-", color=BLUE, markersize=3, linewidth=1)
+    axes.plot(*b, "*", color=GREEN, markersize=12, label="minimum of L")
+    rest = i * a * b / (1 - f + i * a)
+    axes.plot(*rest, "s", color=RED, markersize=7, label="fixed point")
+    axes.plot(0, 0, "+", color=BLACK, markersize=9, label="θ = 0")
+    axes.set(xlim=(-2, 5), ylim=(-1, 5), xlabel="first weight", ylabel="second weight")
+    axes.legend(fontsize=8.5, loc="lower right")
+    losses = (a * (steps_taken - b).square()).sum(dim=-1) / 2
+    side.plot(losses.clamp(1e-8, 1e6), color=BLUE)
+    side.set(xlabel="step", ylabel="loss", yscale="log", ylim=(1e-5, 1e3))
+    slowest = max(abs(f - i * curvature) for curvature in CURVATURES)
+    fate = "it settles" if slowest < 1 else "it does not settle"
+    side.set_title(f"largest |f - i a| = {slowest:.2f}: {fate}", fontsize=9)
     return describe(
         figure,
-        "The cell of an LSTM read as an optimizer: the old parameter is multiplied by the forget "
-        "gate, and a step against the gradient, multiplied by the input gate, is added to it.",
+        f"Path with forget gate {f:.3g} and input gate {i:.3g} on a quadratic with its minimum at "
+        f"(3, 2). Largest |f - i a| is {slowest:.2f}: {fate}. The fixed point lies at "
+        f"({rest[0]:.2f}, {rest[1]:.2f}).",
     )
 
 
-def preprocessing() -> Figure:
-    """Draw the two numbers that the optimizer sees, over gradients of all sizes."""
-    gradient = torch.logspace(-8, 2, 400)
-    seen = preprocess(gradient)
+def seen(p: float = 10.0):
+    """Draw the two numbers that the optimizer is given, against the gradient."""
+    figure, (left, right) = subplots(1, 2, figsize=(7, 3.2))
+    sizes = torch.logspace(-7, 2, 400)
+    pair = preprocess(sizes, p)
+    left.plot(sizes, pair[:, 0], label="first: size")
+    left.plot(sizes, pair[:, 1], label="second: sign")
+    left.axvline(math.exp(-p), color=BLACK, linestyle=":", linewidth=1)
+    left.set(xscale="log", xlabel="gradient g > 0", ylabel="what the LSTM is given")
+    left.legend()
+    near = torch.linspace(-3, 3, 601) * math.exp(-p)
+    pair = preprocess(near, p)
+    right.plot(near * 1e5, pair[:, 0])
+    right.plot(near * 1e5, pair[:, 1])
+    for edge in (-math.exp(-p), math.exp(-p)):
+        right.axvline(edge * 1e5, color=BLACK, linestyle=":", linewidth=1)
+    right.set(xlabel="gradient g, in units of 1e-5")
+    return describe(
+        figure,
+        "The preprocessed gradient. Left, on a logarithmic axis: above e⁻¹⁰ the first number is a "
+        "straight line and the second is 1; below, the first stays at -1 and the second falls to "
+        "0. Right, around zero: both are continuous, with kinks at ± 4.5e-5.",
+    )
+
+
+def horizons(rates: Tensor, ends: dict[int, Tensor], best: dict[int, float]):
+    """Draw the loss after T steps, as a share of the first loss, against a constant rate."""
+    figure, axes = subplots()
+    for number, (horizon, values) in enumerate(ends.items()):
+        label = "1 step" if horizon == 1 else f"{horizon} steps"
+        axes.plot(rates, values.clamp(max=1e3), color=f"C{number}", label=label)
+        lowest = values[(rates - best[horizon]).abs().argmin()]
+        axes.plot(best[horizon], lowest, "o", color=f"C{number}")
+    axes.set(
+        xlabel="rate α", ylabel="loss after T steps / first loss", yscale="log", ylim=(1e-4, 3)
+    )
+    axes.legend(title="horizon T")
+    told = ", ".join(f"{rate:.4f} for {horizon}" for horizon, rate in best.items())
+    return describe(
+        figure, f"Loss after T steps against the rate; the best rate moves right with T: {told}."
+    )
+
+
+def learned_rates(runs: dict[str, list[float]], best: float):
+    """Draw a rate over the iterations of its meta-training."""
     figure, axes = subplots(figsize=(7, 3.2))
-    x = gradient.cpu().numpy()
-    axes.plot(x, seen[:, 0].cpu().numpy(), color=BLUE, label="first: size")
-    axes.plot(x, seen[:, 1].cpu().numpy(), color=RED, label="second: sign")
-    axes.axvline(torch.tensor(-10.0).exp().item(), color="grey", linestyle="--", linewidth=0.8)
-    axes.text(torch.tensor(-10.0).exp().item(), -0.5, " |g| = e⁻¹⁰", color="grey")
-    axes.set(xscale="log", xlabel="gradient g", ylabel="what the optimizer sees")
+    for number, (label, rates) in enumerate(runs.items()):
+        axes.plot(rates, color=f"C{number}", label=label)
+    axes.axhline(best, color=BLACK, linestyle=":", label="best rate")
+    axes.set(xlabel="meta-iteration", ylabel="rate α")
     axes.legend()
-    return describe(
-        figure,
-        "What the optimizer sees of a positive gradient from 1e-8 to 100. The first number is -1 "
-        "up to e to the -10 and climbs with the logarithm from there; the second climbs to 1 "
-        "there and stays.",
-    )
-
-
-def best_rates(horizons: list[int], rates: list[float], limit: float) -> Figure:
-    """Draw the learning rate that is best for each horizon."""
-    figure, axes = subplots(figsize=(6, 3.2))
-    axes.plot(horizons, rates, "o-", color=BLUE)
-    axes.axhline(limit, color="grey", linestyle="--", linewidth=0.8)
-    axes.text(horizons[0], limit, "limit of stability, 2 / a", color="grey", va="bottom")
-    axes.set(xscale="log", xlabel="horizon T, steps", ylabel="best learning rate α", ylim=(0, 2.3))
-    return describe(
-        figure,
-        f"The best learning rate by horizon: {rates[0]:.3f} for {horizons[0]} step, "
-        f"{rates[-1]:.3f} for {horizons[-1]} steps. The limit of stability is {limit:.3f}.",
-    )
+    ends = ", ".join(f"{label}: {rates[-1]:.3f}" for label, rates in runs.items())
+    start = next(iter(runs.values()))[0]
+    return describe(figure, f"A rate that is learned from the start {start:g}. At the end: {ends}.")
