@@ -1,0 +1,129 @@
+"""Part 2, "Meta-learning and transfer learning": three roads to a new task, and how far they lead.
+
+Nothing here learns: each function goes from numbers to a described figure.
+"""
+
+import torch
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from torch import Tensor
+
+from meta_lib.evaluation import Estimate
+from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
+
+COLOURS = {
+    "from scratch": BLACK,
+    "pixels, nearest": PURPLE,
+    "new head only": ORANGE,
+    "whole network": BLUE,
+    "features, nearest": GREEN,
+    "MAML": RED,
+}
+
+
+def roads() -> Figure:
+    """Draw what each of the three roads does with the old characters and with a new task."""
+    rows = (
+        ("from scratch", BLACK, "nothing", "gradient steps\non the support set"),
+        ("transfer", BLUE, "learn to name all of them\n(pre-training)",
+         "new last layer, then gradient\nsteps on the support set"),
+        ("meta-learning", RED, "practise episodes: steps on a\nsupport set, judged on queries",
+         "gradient steps\non the support set"),
+    )  # fmt: skip
+    figure, axes = subplots(figsize=(7, 3.4))
+    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    for x, title in ((0.41, "with the old characters"), (0.82, "with the new task")):
+        axes.text(x, 0.96, title, ha="center", va="center", weight="bold")
+    for y, (name, colour, before, after) in zip((0.76, 0.46, 0.16), rows, strict=True):
+        axes.text(0.0, y, name, va="center", weight="bold", color=colour)
+        for x, width, words in ((0.41, 0.36, before), (0.82, 0.34, after)):
+            axes.add_patch(
+                FancyBboxPatch(
+                    (x - width / 2, y - 0.09), width, 0.18, facecolor=colour + "18",
+                    edgecolor=colour, boxstyle="round,pad=0.005,rounding_size=0.02",
+                )
+            )  # fmt: skip
+            axes.text(x, y, words, ha="center", va="center", fontsize=9)
+        axes.annotate(
+            "", (0.645, y), (0.597, y), arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.5}
+        )
+    return describe(
+        figure,
+        "Three roads in three rows. From scratch: nothing is done with the old characters; on the "
+        "new task, gradient steps on its support set. Transfer: learn to name all old characters, "
+        "then put a new last layer on and take gradient steps on the support set. Meta-learning: "
+        "practise episodes made of the old characters, taking steps on a support set and being "
+        "judged on queries, and on the new task take gradient steps on its support set.",
+    )
+
+
+def search(curves: dict[str, Tensor], level: float, shots: int, rate: float, steps: int) -> Figure:
+    """Draw accuracies after 0, 1, … steps, one curve a contender, and mark one number of steps.
+
+    `level` is the accuracy of nearest neighbours on features, which take no step.
+    """
+    figure, axes = subplots()
+    for name, curve in curves.items():
+        label = f"{name}: {100 * curve[steps]:.0f} %"
+        axes.plot(100 * curve.cpu(), color=COLOURS[name], marker="o", markersize=3, label=label)
+    name = "features, nearest"
+    label = f"{name}: {100 * level:.0f} %"
+    axes.axhline(100 * level, color=COLOURS[name], linestyle="--", linewidth=1.2, label=label)
+    axes.axvline(steps, color=BLACK, linewidth=6, alpha=0.12)
+    plural = "s" * (shots > 1)
+    axes.set(
+        xlabel="gradient steps on the support set", ylabel="validation accuracy (%)",
+        ylim=(0, 103), title=f"5 ways, {shots} shot{plural}, rate α = {rate:g}",
+    )  # fmt: skip
+    axes.legend(title=f"after {steps} step{'s' * (steps != 1)}", fontsize=9, loc="lower right")
+    ends = ", ".join(f"{name} {100 * curve[steps]:.0f} %" for name, curve in curves.items())
+    return describe(
+        figure,
+        f"Accuracy on validation episodes of 5 ways and {shots} shot{plural} over the number of "
+        f"gradient steps at rate {rate:g}. After {steps}: {ends}; nearest neighbours on "
+        f"pre-trained features, without a step, {100 * level:.0f} %.",
+    )
+
+
+def standings(results: dict[int, dict[str, Estimate]]) -> Figure:
+    """Draw, a panel for each number of shots, every contender's accuracy and its interval."""
+    figure, row = subplots(1, len(results), figsize=(7, 2.9), sharey=True)
+    for axes, (shots, estimates) in zip(row, results.items(), strict=True):
+        for place, (name, (mean, half)) in enumerate(estimates.items()):
+            axes.errorbar(
+                100 * mean, -place, xerr=100 * half, fmt="o", color=COLOURS[name], capsize=3
+            )
+        axes.set(xlabel="accuracy on new characters (%)", title=f"{shots} shot{'s' * (shots > 1)}")
+    row[0].set_yticks([-place for place in range(len(estimates))], list(estimates))
+    words = "; ".join(
+        f"{shots} shot{'s' * (shots > 1)}: "
+        + ", ".join(f"{name} {100 * mean:.0f} %" for name, (mean, _) in estimates.items())
+        for shots, estimates in results.items()
+    )
+    return describe(figure, f"Accuracy of each contender with its 95 % interval. {words}.")
+
+
+def wave_errors(panels: dict[str, dict[str, list[Estimate]]]) -> Figure:
+    """Draw errors after 0, 1, … steps, a panel for each family of waves, a curve for each start."""
+    figure, row = subplots(1, len(panels), figsize=(7, 3.1), sharey=True)
+    for axes, (title, curves) in zip(row, panels.items(), strict=True):
+        for colour, (name, points) in zip((BLACK, BLUE, RED), curves.items(), strict=True):
+            means = torch.tensor([point.mean for point in points])
+            half = torch.tensor([point.interval for point in points])
+            steps = range(len(points))
+            axes.plot(steps, means, color=colour, marker="o", markersize=3, label=name)
+            axes.fill_between(steps, means - half, means + half, color=colour, alpha=0.2)
+        axes.set(xlabel="gradient steps on 5 points", title=title)
+    row[0].set_ylim(bottom=0)
+    row[0].set_ylabel("squared error")
+    figure.legend(*row[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    words = " ".join(
+        f"{title}: "
+        + ", ".join(f"{name} {p[0].mean:.1f} to {p[-1].mean:.1f}" for name, p in curves.items())
+        + "."
+        for title, curves in panels.items()
+    )
+    last = len(points) - 1
+    return describe(figure, f"Squared error from 0 to {last} gradient steps on 5 points. {words}")
