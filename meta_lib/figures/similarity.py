@@ -46,7 +46,7 @@ def loss_by_distance(margin: float) -> Figure:
         axes.axvline(margin, color="grey", linewidth=0.8, linestyle="--")
         axes.set(xlabel="distance D", title=name)
         axes.text(margin, axes.get_ylim()[1], " margin m", va="top", color="grey")
-    left.legend(loc="upper left")
+    left.legend(loc="center left", fontsize=9)
     return describe(
         figure,
         f"Loss and slope over the distance D with margin {margin:g}. For a similar pair the loss "
@@ -93,7 +93,7 @@ def _arrow(axes, start: Tensor, end: Tensor, colour: str, width: float) -> None:
 def disagreement(spreads: list[float], shares: list[float]) -> Figure:
     """Draw how often distance and cosine name different nearest neighbours."""
     figure, axes = subplots(figsize=(6, 3.2))
-    axes.plot(spreads, [100 * share for share in shares], "o-", color=BLUE)
+    axes.plot(spreads, [100 * share for share in shares], "o-", color=BLUE, clip_on=False)
     axes.set(xlabel="spread s of the logarithm of the norms", ylabel="disagreements, % of queries")
     axes.set_ylim(bottom=0)
     return describe(
