@@ -58,26 +58,31 @@ def pairs(drawn: Pairs, columns: int = 6) -> Figure:
     )
 
 
-def distances(before: tuple[Tensor, Tensor], after: tuple[Tensor, Tensor], margin: float) -> Figure:
-    """Draw how far similar and dissimilar pairs lie apart, before and after training."""
+def distances(
+    before: tuple[Tensor, Tensor],
+    after: tuple[Tensor, Tensor],
+    margin: float,
+    titles: tuple[str, str] = ("before training", "after training"),
+    same_scale: bool = False,
+) -> Figure:
+    """Draw how far similar and dissimilar pairs lie apart, in two networks."""
     figure, panels = subplots(1, 2, figsize=(7.5, 3), sharey=True)
+    tops = [max(values.max().item() for values in pair) for pair in (before, after)]
     words = []
-    for axes, (similar, different), title in zip(
-        panels, (before, after), ("before training", "after"), strict=True
-    ):
-        top = max(similar.max().item(), different.max().item())
-        bins = torch.linspace(0, top, 30).tolist()
-        for values, label, colour in ((similar, "similar", BLUE), (different, "different", RED)):
+    for axes, top, pair, title in zip(panels, tops, (before, after), titles, strict=True):
+        bins = torch.linspace(0, max(tops) if same_scale else top, 30).tolist()
+        for values, label, colour in zip(pair, ("similar", "different"), (BLUE, RED), strict=True):
             axes.hist(values.cpu().numpy(), bins, alpha=0.55, color=colour, label=label)
         axes.set(title=title, xlabel="distance D")
+        similar, different = (values.mean() for values in pair)
         words.append(
-            f"{title}, similar pairs lie {similar.mean():.2f} apart on average and different ones "
-            f"{different.mean():.2f}"
+            f"{title}, similar pairs lie {similar:.2f} apart on average and different ones "
+            f"{different:.2f}"
         )
     panels[1].axvline(margin, color="grey", linestyle="--", label="margin m")
     panels[0].set_ylabel("pairs")
     panels[1].legend()
-    return describe(figure, "Two histograms of distances of unseen pairs: " + "; ".join(words))
+    return describe(figure, f"Two histograms of distances of unseen pairs: {'; '.join(words)}.")
 
 
 def plane(features: ImageSet, title: str, shots: int = 0) -> Figure:
