@@ -17,11 +17,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
 
 from meta_lib import checks
 from meta_lib.device import device
-from meta_lib.networks import Loss, Parameters, flat_loss, parameters_of, unflatten
+from meta_lib.networks import Loss, Parameters, flat_loss, forward, parameters_of, unflatten
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import minimise
 
@@ -186,6 +185,47 @@ def unroll(
     return [*moments, Step(theta, loss(theta), state)]
 
 
+class Learned(torch.optim.Optimizer):
+    """A learned rule in the place of torch.optim.Adam, for the parameters of any nn.Module.
+
+    `Learned(network.parameters(), rule)` with a trained `LSTMOptimizer` or `GatedOptimizer` is used
+    as torch's own optimizers are: zero_grad, backward, step. The rule's weights are not changed.
+    """
+
+    def __init__(self, params, rule: nn.Module):
+        """Make an optimizer for `params` (as torch.optim takes them) that follows `rule`."""
+        super().__init__(params, {})
+        self.rule = rule
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+        """Change each parameter that has a gradient by one step of the rule.
+
+        `closure` computes the gradients anew and returns the loss, which a `GatedOptimizer` looks
+        at: one number, or one for each task of a stack of parameters (tasks, coordinates).
+
+        Raises ValueError if the rule is a GatedOptimizer and there is no closure.
+        """
+        losses = None
+        if closure is not None:
+            with torch.enable_grad():
+                losses = closure().detach()
+        elif isinstance(self.rule, GatedOptimizer):
+            raise ValueError("closure must return the loss for a GatedOptimizer, but was None")
+        tasks = 1 if losses is None else losses.numel()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                theta = parameter.view(tasks, -1)
+                gradient = parameter.grad.view(tasks, -1)
+                state = self.state[parameter].get("rule") or self.rule.initial_state(theta)
+                given = theta.new_zeros(tasks) if losses is None else losses.view(tasks)
+                moved, self.state[parameter]["rule"] = self.rule(theta, gradient, given, state)
+                parameter.copy_(moved.view_as(parameter))
+        return losses
+
+
 def train(
     optimizer: LSTMOptimizer,
     sample: Callable[[], tuple[TaskLosses, Tensor]],
@@ -244,7 +284,7 @@ def adapt(
     vector_loss = flat_loss(loss, like)
 
     def support_losses(theta: Tensor) -> Tensor:
-        return vmap(vector_loss)(theta, episodes.support_x, episodes.support_y)
+        return vector_loss(theta, episodes.support_x, episodes.support_y)
 
     theta = optimizer.start(len(episodes.support_x))
     return unroll(optimizer, support_losses, theta, steps)[-1].theta
@@ -271,7 +311,7 @@ def train_gated(
     def query_loss() -> Tensor:
         episodes = sample()
         theta = adapt(optimizer, loss, like, episodes, steps)
-        return vmap(flat_loss(loss, like))(theta, episodes.query_x, episodes.query_y).mean()
+        return flat_loss(loss, like)(theta, episodes.query_x, episodes.query_y).mean()
 
     return minimise(
         optimizer.parameters(),
@@ -292,4 +332,4 @@ def classify(
     one_task = Episode(*(tensor[None] for tensor in episode))
     theta = adapt(optimizer, loss, like, one_task, steps)[0].detach()
     with torch.no_grad():
-        return functional_call(network, unflatten(theta, like), (episode.query_x,)).argmax(dim=1)
+        return forward(network, unflatten(theta, like), episode.query_x).argmax(dim=1)

@@ -5,35 +5,56 @@ The inner loop adapts φ to a task by a few gradient steps on its support set; t
 and derived in part 4, "MAML's meta-update". Finn, Abbeel & Levine (2017),
 https://arxiv.org/abs/1703.03400.
 
-Everything works for any network: φ and θ are dictionaries of its weights, and a loss is a
-function of weights, inputs and targets (`networks.loss_of`). Tasks of a stack of episodes run in
-parallel, by torch.func.vmap.
+φ and θ are dictionaries of a network's weights, and a loss is a function of weights, inputs and
+targets (`networks.loss_of`). All functions take one task or a stack of tasks. In a stack each
+tensor, weights included, has one more dimension in front, and the loss is one number a task. No
+task's weights enter another task's loss, so the gradient of the losses' sum holds every task's own
+gradient: all tasks take their inner step at once.
+
+The relatives of MAML are arguments. First-order MAML: `first_order`. ANIL (Raghu et al. 2020,
+https://arxiv.org/abs/1909.09157) and Meta-SGD (Li et al. 2017, https://arxiv.org/abs/1707.09835):
+`alpha`, by `head_rates` and `learned_rates`. The multi-step loss of MAML++ (Antoniou, Edwards &
+Storkey 2019, https://arxiv.org/abs/1810.09502): `step_weights`. Reptile (Nichol, Achiam & Schulman
+2018, https://arxiv.org/abs/1803.02999) has a meta-loss of its own, `reptile_loss`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, grad_and_value, vmap
 
 from meta_lib import checks
-from meta_lib.networks import Loss, Parameters, parameters_of
+from meta_lib.networks import Loss, Parameters, expand, forward, parameters_of
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import minimise
 
+Alpha = float | dict[str, float | Tensor]
+"""The inner rate: one number for all weights, or a rate for each weight by name, a number or a
+tensor of the weight's shape. A weight without a rate is not adapted."""
+
 
 def inner_step(
-    loss: Loss, theta: Parameters, x: Tensor, y: Tensor, alpha: float, first_order: bool = False
+    loss: Loss, theta: Parameters, x: Tensor, y: Tensor, alpha: Alpha, first_order: bool = False
 ) -> Parameters:
     """Return θ' = θ - α ∇L(θ), one gradient step on (x, y).
 
-    With `first_order` the gradient counts as a constant when θ' is differentiated later, which
-    drops the second derivatives from the meta-gradient.
+    If θ requires a gradient, θ' can be differentiated with respect to it. With `first_order` the
+    slope ∇L counts as a constant then, which drops the second derivatives.
     """
-    gradient = grad(loss)(theta, x, y)
-    if first_order:
-        gradient = {name: g.detach() for name, g in gradient.items()}
-    return {name: weight - alpha * gradient[name] for name, weight in theta.items()}
+    rates = alpha if isinstance(alpha, dict) else dict.fromkeys(theta, alpha)
+    differentiable = any(weight.requires_grad for weight in theta.values())
+    with torch.enable_grad():
+        at = theta if differentiable else {n: w.detach().requires_grad_() for n, w in theta.items()}
+        slopes = torch.autograd.grad(
+            loss(at, x, y).sum(),
+            [at[name] for name in rates],
+            create_graph=differentiable and not first_order,
+        )
+    moved = {
+        name: theta[name] - rate * slope
+        for (name, rate), slope in zip(rates.items(), slopes, strict=True)
+    }
+    return theta | moved
 
 
 def adapt(
@@ -41,20 +62,18 @@ def adapt(
     phi: Parameters,
     support_x: Tensor,
     support_y: Tensor,
-    alpha: float,
+    alpha: Alpha,
     steps: int = 1,
     first_order: bool = False,
 ) -> Parameters:
-    """Return θ': φ after `steps` inner steps on one task's support set.
+    """Return θ': φ after `steps` inner steps on the support set of one task.
 
-    Raises TypeError or ValueError unless `alpha` is positive, `steps` a whole number of at
-    least 0, and there are as many targets as inputs.
+    For a stack of tasks give each its own φ (`networks.expand`).
+
+    Raises TypeError or ValueError unless each rate in `alpha` is positive and belongs to a weight,
+    `steps` is a whole number of at least 0, and there are as many targets as inputs.
     """
-    checks.positive("alpha", alpha)
-    checks.whole_number("steps", steps, at_least=0)
-    checks.shape(
-        "support_y", support_y, f"({len(support_x)}, …)", support_y.shape[:1] == support_x.shape[:1]
-    )
+    _check(phi, support_x, support_y, alpha, steps)
     theta = phi
     for _ in range(steps):
         theta = inner_step(loss, theta, support_x, support_y, alpha, first_order)
@@ -65,37 +84,54 @@ def meta_loss(
     loss: Loss,
     phi: Parameters,
     episodes: Episode,
-    alpha: float,
+    alpha: Alpha,
     steps: int = 1,
     first_order: bool = False,
+    step_weights: Sequence[float] | None = None,
 ) -> Tensor:
     """Return (1/N) Σᵢ Lᵢ(θᵢ'): the query loss after adaptation, averaged over N tasks.
 
     The episodes are stacked: each tensor has a first dimension of size N. The formula of part 4
-    has the sum; with the mean, β does not depend on the number of tasks.
+    has the sum; with the mean, β does not depend on the number of tasks. With `step_weights`, one
+    number for each inner step, it is the sum of the query losses after every step, so weighted.
+
+    Raises as `adapt` does, and ValueError if the loss is not one number for each task, or if there
+    are not as many step weights as steps.
     """
+    tasks = len(episodes.support_x)
+    _check(phi, episodes.support_x, episodes.support_y, alpha, steps)
+    if step_weights is not None and len(step_weights) != steps:
+        raise ValueError(f"step_weights must hold {steps} numbers, but held {len(step_weights)}")
 
-    def after_adaptation(task: Episode) -> Tensor:
-        theta = adapt(loss, phi, task.support_x, task.support_y, alpha, steps, first_order)
-        return loss(theta, task.query_x, task.query_y)
+    def query_loss(theta: Parameters) -> Tensor:
+        losses = loss(theta, episodes.query_x, episodes.query_y)
+        expected = f"({tasks},), one number for each task"
+        checks.shape("the loss of a stack", losses, expected, losses.shape == (tasks,))
+        return losses.mean()
 
-    return vmap(after_adaptation)(episodes).mean()
+    theta, along = expand(phi, tasks), []
+    for _ in range(steps):
+        theta = inner_step(loss, theta, episodes.support_x, episodes.support_y, alpha, first_order)
+        along.append(theta)
+    if step_weights is None:
+        return query_loss(theta)
+    return sum(weight * query_loss(at) for weight, at in zip(step_weights, along, strict=True))
 
 
 def meta_gradient(
     loss: Loss,
     phi: Parameters,
     episodes: Episode,
-    alpha: float,
+    alpha: Alpha,
     steps: int = 1,
     first_order: bool = False,
+    step_weights: Sequence[float] | None = None,
 ) -> tuple[Parameters, Tensor]:
-    """Return ∇φ of the meta-loss, by name, and the meta-loss."""
-
-    def of_phi(phi: Parameters) -> Tensor:
-        return meta_loss(loss, phi, episodes, alpha, steps, first_order)
-
-    return grad_and_value(of_phi)(phi)
+    """Return ∇φ of the meta-loss, by name, and the meta-loss. Raises as `meta_loss` does."""
+    phi = {name: weight.detach().requires_grad_() for name, weight in phi.items()}
+    value = meta_loss(loss, phi, episodes, alpha, steps, first_order, step_weights)
+    slopes = torch.autograd.grad(value, list(phi.values()))
+    return dict(zip(phi, slopes, strict=True)), value.detach()
 
 
 def meta_update(phi: Parameters, gradient: Parameters, beta: float) -> Parameters:
@@ -107,36 +143,122 @@ def meta_update(phi: Parameters, gradient: Parameters, beta: float) -> Parameter
     return {name: weight - beta * gradient[name] for name, weight in phi.items()}
 
 
+def head_rates(phi: Parameters, alpha: float) -> Alpha:
+    """Return ANIL's inner rates: `alpha` for the last layer's weights, none for the body's."""
+    head, _, _ = list(phi)[-1].rpartition(".")
+    return {name: alpha for name in phi if name.rpartition(".")[0] == head}
+
+
+def learned_rates(phi: Parameters, alpha: float) -> Alpha:
+    """Return Meta-SGD's inner rates: one for each single weight, which `train` learns in place."""
+    return {name: torch.full_like(w, alpha).requires_grad_() for name, w in phi.items()}
+
+
+def reptile_loss(
+    loss: Loss, phi: Parameters, episodes: Episode, alpha: float, steps: int
+) -> Tensor:
+    """Return ½ ‖φ - θᵢ'‖² / α, averaged over N tasks, with θᵢ' as constants.
+
+    Its gradient is Reptile's, (φ - mean of θᵢ') / α: step towards where the tasks' own training
+    leads. Reptile knows no query set: θᵢ' is trained on all that the episode holds.
+    """
+    x = torch.cat([episodes.support_x, episodes.query_x], dim=1)
+    y = torch.cat([episodes.support_y, episodes.query_y], dim=1)
+    _check(phi, x, y, alpha, steps)
+    start = expand({name: weight.detach() for name, weight in phi.items()}, len(x))
+    theta = adapt(loss, start, x, y, alpha, steps)
+    ways = (phi[name] - theta[name] for name in phi)
+    return sum(way.square().sum() for way in ways) / (2 * alpha * len(x))
+
+
 def train(
     network: nn.Module,
     loss: Loss,
     sample: Callable[[], Episode],
     iterations: int,
-    alpha: float,
+    alpha: Alpha,
     beta: float = 1e-3,
     steps: int = 1,
     first_order: bool = False,
+    step_weights: Sequence[float] | None = None,
+    reptile: bool = False,
 ) -> tuple[Parameters, list[float]]:
     """Meta-train, from the network's own weights, on a fresh batch of tasks in each iteration.
 
     Returns φ and the meta-losses. The outer steps are Adam's, as in the paper's code; the
-    network itself stays as it was.
+    network itself stays as it was. Rates in `alpha` that require a gradient are learned too, in
+    place (Meta-SGD). With `reptile` the meta-loss is `reptile_loss`.
 
-    Raises as `adapt` and `training.minimise` do.
+    Raises as `meta_loss` and `training.minimise` do. When a loss is not finite the error says in
+    which task and after how many inner steps.
     """
     phi = {name: weight.requires_grad_() for name, weight in parameters_of(network).items()}
+    rates = alpha if isinstance(alpha, dict) else {}
+    learned = {f"alpha.{name}": rate for name, rate in rates.items() if _is_learned(rate)}
+    episodes = None
 
     def batch_loss() -> Tensor:
-        return meta_loss(loss, phi, sample(), alpha, steps, first_order)
+        nonlocal episodes
+        episodes = sample()
+        if reptile:
+            return reptile_loss(loss, phi, episodes, alpha, steps)
+        return meta_loss(loss, phi, episodes, alpha, steps, first_order, step_weights)
 
-    losses = minimise(phi.values(), batch_loss, iterations, beta, label="MAML")
+    losses = minimise(
+        [*phi.values(), *learned.values()],
+        batch_loss,
+        iterations,
+        beta,
+        label="MAML",
+    )
     return {name: weight.detach() for name, weight in phi.items()}, losses
 
 
 def classify(
-    network: nn.Module, loss: Loss, phi: Parameters, episode: Episode, alpha: float, steps: int = 1
+    network: nn.Module, loss: Loss, phi: Parameters, episode: Episode, alpha: Alpha, steps: int = 1
 ) -> Tensor:
-    """Adapt φ to one episode's support set and return the labels of its queries, (queries,)."""
+    """Adapt φ to an episode's support set and return the labels of its queries, (queries,).
+
+    A stack of episodes gives (tasks, queries). Raises as `adapt` does.
+    """
+    if episode.support_y.ndim == 2:
+        phi = expand(phi, len(episode.support_y))
     theta = adapt(loss, phi, episode.support_x, episode.support_y, alpha, steps)
     with torch.no_grad():
-        return functional_call(network, theta, (episode.query_x,)).argmax(dim=1)
+        return forward(network, theta, episode.query_x).argmax(dim=-1)
+
+
+@torch.no_grad()
+def diagnose(loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int) -> str:
+    """Return where adaptation first leaves the finite numbers: task, inner step and α."""
+    theta = expand(phi, len(episodes.support_x))
+    for step in range(steps + 1):
+        losses = loss(theta, episodes.support_x, episodes.support_y)
+        lost = (~losses.isfinite()).nonzero().flatten().tolist()
+        if lost:
+            return (
+                f"task {lost[0] + 1} of {len(losses)}: the support loss is {losses[lost[0]]:.3g} "
+                f"after {step} of {steps} inner steps with alpha = {_shown(alpha)}"
+            )
+        theta = inner_step(loss, theta, episodes.support_x, episodes.support_y, alpha)
+    return f"all support losses are finite, over {steps} inner steps with alpha = {_shown(alpha)}"
+
+
+def _check(phi: Parameters, x: Tensor, y: Tensor, alpha: Alpha, steps: int) -> None:
+    if alpha == {}:
+        raise ValueError("alpha must give a rate to at least one weight, but was empty")
+    for name, rate in (alpha if isinstance(alpha, dict) else {"": alpha}).items():
+        if name and name not in phi:
+            raise ValueError(f"alpha must name weights among {', '.join(phi)}, but named {name!r}")
+        if not isinstance(rate, Tensor):
+            checks.positive(f"alpha[{name!r}]" if name else "alpha", rate)
+    checks.whole_number("steps", steps, at_least=0)
+    checks.shape("support_y", y, f"({len(x)}, …)", y.shape[:1] == x.shape[:1])
+
+
+def _is_learned(rate: float | Tensor) -> bool:
+    return isinstance(rate, Tensor) and rate.requires_grad
+
+
+def _shown(alpha: Alpha) -> str:
+    return "one rate for each weight" if isinstance(alpha, dict) else f"{alpha}"

@@ -86,11 +86,54 @@ def parameters_of(network: nn.Module) -> Parameters:
     return {name: weight.detach().clone() for name, weight in network.named_parameters()}
 
 
-def loss_of(network: nn.Module, criterion: Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """Return L(θ, x, y): the criterion between y and what the network with weights θ makes of x."""
+def expand(theta: Parameters, tasks: int) -> Parameters:
+    """Return the weights once for each task: each gets a first dimension of size `tasks`."""
+    return {name: weight.expand(tasks, *weight.shape) for name, weight in theta.items()}
+
+
+def forward(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
+    """Return what the network makes of x with weights θ, for one task or for a stack of tasks.
+
+    One task: weights as in the network, x (n, …), returns (n, outputs). A stack: each weight and x
+    with a first dimension of size tasks, returns (tasks, n, outputs).
+    """
+    name, weight = next(iter(theta.items()))
+    if weight.ndim == network.get_parameter(name).ndim:
+        return functional_call(network, theta, (x,))
+    if isinstance(network, nn.Sequential) and all(isinstance(m, _STACKABLE) for m in network):
+        return _forward_stack(network, theta, x)
+    each = [{name: weight[task] for name, weight in theta.items()} for task in range(len(x))]
+    return torch.stack(
+        [functional_call(network, t, (one,)) for t, one in zip(each, x, strict=True)]
+    )
+
+
+_STACKABLE = (nn.Linear, nn.ReLU, nn.Tanh, nn.Sigmoid)
+
+
+def _forward_stack(network: nn.Sequential, theta: Parameters, x: Tensor) -> Tensor:
+    for name, layer in network.named_children():
+        if isinstance(layer, nn.Linear):
+            weight, bias = theta[f"{name}.weight"], theta[f"{name}.bias"]
+            x = torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
+        else:
+            x = layer(x)
+    return x
+
+
+def loss_of(network: nn.Module, criterion: Callable[..., Tensor]) -> Loss:
+    """Return L(θ, x, y): the criterion between y and what the network with weights θ makes of x.
+
+    The criterion is one of torch.nn.functional's, which knows `reduction="none"`. L is a mean: one
+    number, and for a stack of tasks one number a task, (tasks,).
+    """
 
     def loss(theta: Parameters, x: Tensor, y: Tensor) -> Tensor:
-        return criterion(functional_call(network, theta, (x,)), y)
+        predicted = forward(network, theta, x)
+        if predicted.ndim == 2:
+            return criterion(predicted, y)
+        each = criterion(predicted.flatten(0, 1), y.flatten(0, 1), reduction="none")
+        return each.view(len(predicted), -1).mean(dim=1)
 
     return loss
 
@@ -103,13 +146,15 @@ def flatten(theta: Parameters) -> Tensor:
 def unflatten(vector: Tensor, like: Parameters) -> Parameters:
     """Return the vector (coordinates,) cut into weights with the names and shapes of `like`.
 
+    Vectors of a stack of tasks, (tasks, coordinates), give weights with that first dimension.
+
     Raises ValueError if the vector has another number of coordinates.
     """
     sizes = [weight.numel() for weight in like.values()]
-    checks.shape("vector", vector, f"({sum(sizes)},)", vector.shape == (sum(sizes),))
-    pieces = vector.split(sizes)
+    checks.shape("vector", vector, f"(…, {sum(sizes)})", vector.shape[-1:] == (sum(sizes),))
+    pieces = vector.split(sizes, dim=-1)
     return {
-        name: piece.view_as(weight)
+        name: piece.reshape(*vector.shape[:-1], *weight.shape)
         for (name, weight), piece in zip(like.items(), pieces, strict=True)
     }
 

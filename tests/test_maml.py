@@ -1,13 +1,24 @@
-"""MAML against closed forms, finite differences and a second implementation."""
+"""MAML against closed forms, finite differences, a second implementation and another library."""
+
+import warnings
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
 from meta_lib import maml
-from meta_lib.networks import conv_network, flatten, loss_of, mlp, parameters_of, unflatten
-from meta_lib.tasks.episodes import Episode, sample_episodes
+from meta_lib.networks import (
+    conv_network,
+    expand,
+    flatten,
+    forward,
+    loss_of,
+    mlp,
+    parameters_of,
+    unflatten,
+)
+from meta_lib.tasks.episodes import Episode, sample_episodes, unstack
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
 
@@ -46,7 +57,9 @@ def test_meta_gradient_on_parabolas_is_the_closed_form(steps, first_order):
         theta = c_s + shrink * (phi - c_s)
         expected += (1 if first_order else shrink) * a_q * (theta - c_q) / 2
         losses += 0.5 * a_q * (theta - c_q) ** 2 / 2
-    gradient, value = maml.meta_gradient(parabola, phi_of(phi), tasks, alpha, steps, first_order)
+    gradient, value = maml.meta_gradient(
+        vmap(parabola), phi_of(phi), tasks, alpha, steps, first_order
+    )
     assert gradient["t"].item() == pytest.approx(expected, rel=1e-12)
     assert value.item() == pytest.approx(losses, rel=1e-12)
 
@@ -105,6 +118,186 @@ def test_a_convolutional_network_agrees_with_a_second_implementation(steps, firs
     assert difference < 1e-10
 
 
+def gradient_of_higher(network, tasks, alpha, steps, first_order):
+    """MAML a third time, by the library higher (Grefenstette et al. 2019)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import higher
+
+    descent = torch.optim.SGD(network.parameters(), lr=alpha)
+    total = [torch.zeros_like(weight) for weight in network.parameters()]
+    for support_x, support_y, query_x, query_y in zip(*tasks, strict=True):
+        with higher.innerloop_ctx(
+            network, descent, copy_initial_weights=False, track_higher_grads=not first_order
+        ) as (copy, inner):
+            for _ in range(steps):
+                inner.step(F.cross_entropy(copy(support_x), support_y))
+            value = F.cross_entropy(copy(query_x), query_y)
+            at = list(copy.parameters() if first_order else network.parameters())
+            for sum_, slope in zip(total, torch.autograd.grad(value, at), strict=True):
+                sum_ += slope / len(tasks.support_x)
+    return total
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+@pytest.mark.parametrize("steps", [1, 5])
+def test_a_convolutional_network_agrees_with_higher(steps, first_order, generator):
+    network = conv_network(5, filters=8)
+    loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
+    tasks = sample_episodes(glyphs(8, 8, size=28), 3, 5, 1, 3, generator)
+    ours, _ = maml.meta_gradient(loss, phi, tasks, 0.4, steps, first_order)
+    theirs = gradient_of_higher(network, tasks, 0.4, steps, first_order)
+    theirs = flatten(dict(zip(phi, theirs, strict=True)))
+    assert (flatten(ours) - theirs).norm() < 1e-8 * theirs.norm()
+
+
+def test_every_network_can_be_stacked(generator):
+    class Doubled(torch.nn.Module):
+        """A network that is no nn.Sequential."""
+
+        def __init__(self):
+            super().__init__()
+            self.inside = mlp(1, 5, 1)
+
+        def forward(self, x):
+            return 2 * self.inside(x)
+
+    network = Doubled()
+    loss, phi = loss_of(network, F.mse_loss), parameters_of(network)
+    tasks = sample_points(sample_waves(3, generator), 4, 4, generator)
+    ours, _ = maml.meta_gradient(loss, phi, tasks, 0.1, 2)
+
+    inside = network.inside
+    inner_phi = {name.removeprefix("inside."): weight for name, weight in phi.items()}
+    known, _ = maml.meta_gradient(
+        lambda theta, x, y: (2 * forward(inside, theta, x) - y).square().mean(dim=(1, 2)),
+        inner_phi, tasks, 0.1, 2,
+    )  # fmt: skip
+    torch.testing.assert_close(flatten(ours), flatten(known))
+
+
+def test_anil_adapts_the_head_alone(generator):
+    network = conv_network(3, filters=4, blocks=2)
+    loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
+    tasks = sample_episodes(glyphs(6, 8, size=12), 2, 3, 2, 4, generator)
+    rates = maml.head_rates(phi, 0.4)
+    head = list(phi)[-2:]
+    assert rates == dict.fromkeys(head, 0.4)
+
+    theta = maml.adapt(loss, phi, tasks.support_x[0], tasks.support_y[0], rates, 3)
+    for name in phi:
+        assert torch.equal(theta[name], phi[name]) == (name not in head)
+
+    # By hand: the features of the body, then gradient descent on a linear layer alone.
+    free = {name: weight.clone().requires_grad_() for name, weight in phi.items()}
+    total = 0.0
+    for support_x, support_y, query_x, query_y in zip(*tasks, strict=True):
+        body = {name: weight for name, weight in free.items() if name not in head}
+        seen, asked = (functional_call(network[:-1], body, (x,)) for x in (support_x, query_x))
+        W, b = (free[name] for name in head)
+        for _ in range(3):
+            value = F.cross_entropy(seen @ W.mT + b, support_y)
+            dW, db = torch.autograd.grad(value, (W, b), create_graph=True)
+            W, b = W - 0.4 * dW, b - 0.4 * db
+        total = total + F.cross_entropy(asked @ W.mT + b, query_y) / 2
+    expected = torch.autograd.grad(total, list(free.values()))
+    ours, value = maml.meta_gradient(loss, phi, tasks, rates, 3)
+    torch.testing.assert_close(list(ours.values()), list(expected))
+    assert value.item() == pytest.approx(total.item())
+
+
+def test_the_multi_step_loss_is_the_weighted_sum_along_the_way():
+    alpha, phi, weights = 0.1, 0.7, [0.2, 0.3, 0.5]
+    tasks = parabolas([3.0], [-1.0], [0.5], [1.5])
+    expected, value = 0.0, 0.0
+    for step, weight in enumerate(weights, start=1):
+        shrink = (1 - alpha * 3) ** step
+        theta = -1 + shrink * (phi + 1)
+        value += weight * 0.25 * (theta - 1.5) ** 2
+        expected += weight * 0.5 * shrink * (theta - 1.5)
+    gradient, got = maml.meta_gradient(
+        vmap(parabola), phi_of(phi), tasks, alpha, 3, step_weights=weights
+    )
+    assert got.item() == pytest.approx(value, rel=1e-12)
+    assert gradient["t"].item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_weight_on_the_last_step_alone_is_maml(generator):
+    network = mlp(1, 5, 1)
+    loss, phi = loss_of(network, F.mse_loss), parameters_of(network)
+    tasks = sample_points(sample_waves(3, generator), 4, 4, generator)
+    plain = maml.meta_loss(loss, phi, tasks, 0.1, 3)
+    assert torch.equal(plain, maml.meta_loss(loss, phi, tasks, 0.1, 3, step_weights=[0, 0, 1]))
+
+
+def test_learned_rates_have_the_gradient_of_the_closed_form():
+    phi = phi_of(0.7)
+    rates = maml.learned_rates(phi, 0.1)
+    tasks = parabolas([3.0, 1.0], [-1.0, 2.0], [0.5, 2.0], [1.5, -0.5])
+    maml.meta_loss(vmap(parabola), phi, tasks, rates).backward()
+    expected = 0.0
+    for a_s, c_s, a_q, c_q in zip([3.0, 1.0], [-1.0, 2.0], [0.5, 2.0], [1.5, -0.5], strict=True):
+        theta = 0.7 - 0.1 * a_s * (0.7 - c_s)
+        expected += a_q * (theta - c_q) * -a_s * (0.7 - c_s) / 2
+    assert rates["t"].grad.item() == pytest.approx(expected)
+
+
+def test_meta_sgd_learns_a_rate_for_each_weight(generator):
+    network = mlp(1, 10, 1)
+    loss = loss_of(network, F.mse_loss)
+    rates = maml.learned_rates(parameters_of(network), 0.01)
+
+    def sample():
+        return sample_points(sample_waves(10, generator), 10, 10, generator)
+
+    maml.train(network, loss, sample, 20, alpha=rates, beta=1e-3)
+    moved = flatten(rates).detach()
+    assert (moved != 0.01).all() and moved.std() > 1e-3
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_the_reptile_gradient_points_to_the_adapted_weights(steps, generator):
+    network = mlp(1, 5, 1)
+    loss, alpha = loss_of(network, F.mse_loss), 0.05
+    phi = {name: weight.requires_grad_() for name, weight in parameters_of(network).items()}
+    tasks = sample_points(sample_waves(3, generator), 4, 6, generator)
+    maml.reptile_loss(loss, phi, tasks, alpha, steps).backward()
+    ends = []
+    for support_x, support_y, query_x, query_y in zip(*tasks, strict=True):
+        x, y = torch.cat([support_x, query_x]), torch.cat([support_y, query_y])
+        ends.append(flatten(maml.adapt(loss, parameters_of(network), x, y, alpha, steps)))
+    expected = (flatten(phi) - torch.stack(ends).mean(dim=0)) / alpha
+    torch.testing.assert_close(flatten({name: w.grad for name, w in phi.items()}), expected)
+
+
+def test_plain_weights_are_adapted_without_a_graph(generator):
+    network = mlp(1, 5, 1)
+    tasks = sample_points(sample_waves(3, generator), 4, 4, generator)
+    loss, phi = loss_of(network, F.mse_loss), expand(parameters_of(network), 3)
+    with torch.no_grad():
+        theta = maml.adapt(loss, phi, tasks.support_x, tasks.support_y, 0.1, 2)
+    assert not any(weight.requires_grad for weight in theta.values())
+    free = {name: weight.clone().requires_grad_() for name, weight in phi.items()}
+    again = maml.adapt(loss, free, tasks.support_x, tasks.support_y, 0.1, 2)
+    torch.testing.assert_close(flatten(theta), flatten(again).detach())
+
+
+def test_a_stack_is_classified_as_its_tasks_are(generator):
+    network = conv_network(3, filters=4, blocks=2)
+    loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
+    episodes = sample_episodes(glyphs(6, 8, size=12), 4, 3, 2, 4, generator)
+    alone = [maml.classify(network, loss, phi, one, 0.4, 2) for one in unstack(episodes)]
+    assert torch.equal(maml.classify(network, loss, phi, episodes, 0.4, 2), torch.stack(alone))
+
+
+def test_a_loss_that_is_not_finite_is_traced_to_its_task():
+    wild = parabolas([1.0, 1e200], [0.0, 0.0], [1.0, 1.0], [0.0, 0.0])
+    where = maml.diagnose(vmap(parabola), phi_of(0.7), wild, 1.0, 3)
+    assert where == (
+        "task 2 of 2: the support loss is inf after 1 of 3 inner steps with alpha = 1.0"
+    )
+
+
 def test_first_order_differs_from_second_order(generator):
     network = mlp(1, 8, 1)
     loss, phi = loss_of(network, F.mse_loss), parameters_of(network)
@@ -154,6 +347,9 @@ def test_classification_uses_the_adapted_weights(generator):
         ("0.1", 1, TypeError, "alpha must be a number, but was '0.1'"),
         (0.1, -1, ValueError, "steps must be at least 0, but was -1"),
         (0.1, 1.0, TypeError, "steps must be a whole number, but was 1.0"),
+        ({"t": 0.0}, 1, ValueError, r"alpha\['t'\] must be a finite number larger than 0"),
+        ({"u": 0.1}, 1, ValueError, "alpha must name weights among t, but named 'u'"),
+        ({}, 1, ValueError, "alpha must give a rate to at least one weight"),
     ],
 )
 def test_nonsense_is_refused(alpha, steps, error, message):
@@ -169,3 +365,15 @@ def test_targets_must_match_inputs():
 def test_beta_must_be_positive():
     with pytest.raises(ValueError, match="beta must be a finite number larger than 0, but was 0"):
         maml.meta_update(phi_of(0.7), phi_of(0.7), 0)
+
+
+def test_a_loss_that_mixes_the_tasks_is_refused():
+    tasks = parabolas([1.0, 3.0], [2.0, -1.0], [2.0, 0.5], [1.5, -0.5])
+    with pytest.raises(ValueError, match=r"shape \(2,\), one number for each task, but had \(\)"):
+        maml.meta_loss(lambda theta, x, y: (theta["t"] * x.mT * y).sum(), phi_of(0.7), tasks, 0.1)
+
+
+def test_step_weights_must_be_as_many_as_steps():
+    tasks = parabolas([1.0], [2.0], [2.0], [1.5])
+    with pytest.raises(ValueError, match="step_weights must hold 3 numbers, but held 2"):
+        maml.meta_loss(vmap(parabola), phi_of(0.7), tasks, 0.1, 3, step_weights=[0.5, 0.5])

@@ -63,7 +63,7 @@ def test_weights_survive_flattening():
     expected = (network(x) - y).square().mean()
     assert loss(theta, x, y).item() == pytest.approx(expected.item())
     assert networks.flat_loss(loss, theta)(vector, x, y).item() == pytest.approx(expected.item())
-    with pytest.raises(ValueError, match=r"vector must have shape \(13,\), but had \(12,\)"):
+    with pytest.raises(ValueError, match=r"vector must have shape \(…, 13\), but had \(12,\)"):
         networks.unflatten(vector[1:], theta)
 
 
