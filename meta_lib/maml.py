@@ -18,6 +18,7 @@ from torch.func import functional_call, grad, grad_and_value, vmap
 
 from meta_lib import checks
 from meta_lib.networks import Loss, Parameters, parameters_of
+from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import minimise
 
@@ -116,11 +117,12 @@ def train(
     beta: float = 1e-3,
     steps: int = 1,
     first_order: bool = False,
+    run: Run | None = None,
 ) -> tuple[Parameters, list[float]]:
     """Meta-train, from the network's own weights, on a fresh batch of tasks in each iteration.
 
     Returns φ and the meta-losses. The outer steps are Adam's, as in the paper's code; the
-    network itself stays as it was.
+    network itself stays as it was. `run` says where checkpoints and the log go (`runs`).
 
     Raises as `adapt` and `training.minimise` do.
     """
@@ -129,7 +131,7 @@ def train(
     def batch_loss() -> Tensor:
         return meta_loss(loss, phi, sample(), alpha, steps, first_order)
 
-    losses = minimise(phi.values(), batch_loss, iterations, beta, label="MAML")
+    losses = minimise(phi.items(), batch_loss, iterations, beta, label="MAML", run=run)
     return {name: weight.detach() for name, weight in phi.items()}, losses
 
 
