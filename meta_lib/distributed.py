@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -107,7 +108,7 @@ def from_first(read: Callable[[], bytes]) -> bytes:
     dist.broadcast(length, src=0)
     sent = torch.zeros(int(length), dtype=torch.uint8, device=device())
     if is_first():
-        sent.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        sent.copy_(torch.from_numpy(np.frombuffer(bytearray(content), dtype=np.uint8)))
     dist.broadcast(sent, src=0)
     return sent.cpu().numpy().tobytes()
 

@@ -161,8 +161,8 @@ def pack(saved: Saved) -> bytes:
     }
     config, names = _as_json(saved.config), list(tensors)
     about = json.dumps({"config": config, "iteration": saved.iteration, "tensors": names})
-    _, numbers = _parts(safetensors.torch.save(tensors))
-    return safetensors.torch.save(tensors, {"meta_lib": about, "sha256": _sha256(about, numbers)})
+    digest = _digest(safetensors.torch.save(tensors), about)
+    return safetensors.torch.save(tensors, {"meta_lib": about, "sha256": digest})
 
 
 def unpack(content: bytes, file: Path) -> Saved:
@@ -172,13 +172,12 @@ def unpack(content: bytes, file: Path) -> Saved:
     """
     try:
         tensors = safetensors.torch.load(content)
-        header, numbers = _parts(content)
-        metadata = json.loads(header).get("__metadata__", {})
-    except (SafetensorError, ValueError) as error:
+    except SafetensorError as error:
         raise NotACheckpoint(f"{file} is damaged, or not a safetensors file ({error})") from error
-    if "meta_lib" not in metadata:
+    metadata = _header(content).get("__metadata__", {})
+    if not {"meta_lib", "sha256"} <= metadata.keys():
         raise NotACheckpoint(f"{file} is a safetensors file, but was not written by this library")
-    if metadata.get("sha256") != _sha256(metadata["meta_lib"], numbers):
+    if metadata["sha256"] != _digest(content, metadata["meta_lib"]):
         raise NotACheckpoint(f"{file} is damaged: it is not what was written")
     about = json.loads(metadata["meta_lib"])
     # safetensors gives them in any order; that of the network is what `networks.flatten` goes by.
@@ -372,11 +371,17 @@ def _as_json(config: Config) -> Config:
         raise TypeError(f"config must hold what JSON can hold, but was {config!r}") from error
 
 
-def _parts(content: bytes) -> tuple[bytes, bytes]:
-    """Return header and numbers of a safetensors file, which begins with the header's length."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    return content[8:end], content[end:]
+def _header(content: bytes) -> dict[str, Any]:
+    """Return the names, shapes and metadata that a safetensors file begins with."""
+    return json.loads(content[8 : _end_of_header(content)])
 
 
-def _sha256(about: str, numbers: bytes) -> str:
-    return hashlib.sha256(about.encode() + numbers).hexdigest()
+def _digest(content: bytes, about: str) -> str:
+    """Return the SHA-256 of a safetensors file and of `about`, but not of the file's metadata."""
+    entries = {name: e for name, e in _header(content).items() if name != "__metadata__"}
+    known = json.dumps([about, entries], sort_keys=True).encode()
+    return hashlib.sha256(known + content[_end_of_header(content) :]).hexdigest()
+
+
+def _end_of_header(content: bytes) -> int:
+    return 8 + int.from_bytes(content[:8], "little")
