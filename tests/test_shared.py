@@ -1,6 +1,7 @@
 """What the learners share: networks, the training loop, estimates, the device."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -138,6 +139,50 @@ def test_a_loss_that_is_not_finite_stops_the_training():
     with pytest.raises(FloatingPointError, match="iteration 2 of 5, with beta = 0.1"):
         minimise([("w", weight)], lambda: next(values) * weight.sum(), 5, 0.1)
     assert weight.item() == pytest.approx(0.9), "the weights must be those before the bad step"
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training():
+    weight = torch.tensor([1.0], requires_grad=True)
+    factors = iter([1.0, 0.0])
+
+    def loss():
+        # A root has a value at 0, but no slope.
+        return weight.sum() + (next(factors) * weight).sqrt().sum()
+
+    with pytest.raises(FloatingPointError) as caught:
+        minimise([("w", weight)], loss, 5, 0.1, decay=True, diagnose=lambda: "In task 3.")
+    assert re.fullmatch(
+        "training: the loss became 0.9[0-9]* and the gradient's norm (inf|nan) in iteration 2 of "
+        "5, with beta = 0.08[0-9]*. In task 3. Try a smaller learning rate.",
+        str(caught.value),
+    )
+    assert weight.item() == pytest.approx(0.9), "the weights must be those before the bad step"
+
+
+def test_the_diagnosis_is_asked_for_only_when_something_is_wrong():
+    weight = torch.tensor([1.0], requires_grad=True)
+    minimise([("w", weight)], weight.sum, 3, 0.1, diagnose=lambda: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        (
+            lambda n: n.parameters(),
+            TypeError,
+            r"network.named_parameters\(\) gives them, but held P",
+        ),
+        (lambda n: n.state_dict(), TypeError, "must be pairs of a name and a tensor.*but held str"),
+        (
+            lambda n: [("w", n.bias), ("w", n.weight)],
+            ValueError,
+            "different names, but two are 'w'",
+        ),
+    ],
+)
+def test_parameters_have_names(parameters, error, message):
+    with pytest.raises(error, match=message):
+        minimise(parameters(torch.nn.Linear(1, 1)), lambda: 1 / 0, 1, 0.1)
 
 
 @pytest.mark.parametrize(
