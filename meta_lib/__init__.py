@@ -6,6 +6,7 @@
     lstm_optimizer      a learned update rule     (part 3, "The LSTM optimizer")
     recurrent_policy    a learned way to explore  (part 2, "… and reinforcement learning")
     networks, training, evaluation, device        what they share
+    runs, distributed   how a training is stopped and goes on, and is shared out
     figures/, widgets   what is looked at
 
 Imports run one way: algorithms import what they share, and never one another.

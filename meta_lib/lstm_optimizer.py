@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from meta_lib import checks
 from meta_lib.device import device
 from meta_lib.networks import Loss, Parameters, flat_loss, forward, parameters_of, unflatten
+from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import minimise
 
@@ -233,12 +234,14 @@ def train(
     horizon: int = 100,
     truncation: int = 20,
     beta: float = 1e-3,
+    run: Run | None = None,
 ) -> list[float]:
     """Meta-train `LSTMOptimizer` in place by truncated back-propagation; return the meta-losses.
 
     `sample` returns fresh tasks: their loss and a start θ (tasks, coordinates). Each task is
     optimised for `horizon` steps. Every `truncation` of them the mean loss over those steps is
     one iteration's meta-loss; then the gradient is cut and the optimisation goes on.
+    `run` says where checkpoints and the log go (`runs`); they fall only where fresh tasks begin.
 
     Raises TypeError or ValueError unless `truncation` divides `horizon`; else as
     `training.minimise` does.
@@ -249,12 +252,14 @@ def train(
         raise ValueError(f"truncation must divide horizon, {horizon}, but was {truncation}")
     segments = _segments(optimizer, sample, horizon, truncation)
     return minimise(
-        optimizer.parameters(),
+        optimizer.named_parameters(),
         lambda: next(segments),
         iterations,
         beta,
         decay=True,
         label="LSTM optimizer",
+        run=run,
+        block=horizon // truncation,
     )
 
 
@@ -299,11 +304,13 @@ def train_gated(
     steps: int,
     beta: float = 1e-3,
     clip: float = 0.25,
+    run: Run | None = None,
 ) -> list[float]:
     """Meta-train `GatedOptimizer` in place; the meta-loss is the query loss after `steps` updates.
 
     `sample` returns a stack of episodes; `like` gives the names and shapes of the model's
-    weights. Gradients are clipped, as in the paper.
+    weights. Gradients are clipped, as in the paper. `run` says where checkpoints and the log go
+    (`runs`).
 
     Raises as `unroll` and `training.minimise` do.
     """
@@ -314,13 +321,14 @@ def train_gated(
         return flat_loss(loss, like)(theta, episodes.query_x, episodes.query_y).mean()
 
     return minimise(
-        optimizer.parameters(),
+        optimizer.named_parameters(),
         query_loss,
         iterations,
         beta,
         clip=clip,
         decay=True,
         label="gated optimizer",
+        run=run,
     )
 
 

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from meta_lib import checks
 from meta_lib.networks import Loss, Parameters, expand, forward, parameters_of
+from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import minimise
 
@@ -182,12 +183,14 @@ def train(
     first_order: bool = False,
     step_weights: Sequence[float] | None = None,
     reptile: bool = False,
+    run: Run | None = None,
 ) -> tuple[Parameters, list[float]]:
     """Meta-train, from the network's own weights, on a fresh batch of tasks in each iteration.
 
     Returns φ and the meta-losses. The outer steps are Adam's, as in the paper's code; the
     network itself stays as it was. Rates in `alpha` that require a gradient are learned too, in
-    place (Meta-SGD). With `reptile` the meta-loss is `reptile_loss`.
+    place (Meta-SGD). With `reptile` the meta-loss is `reptile_loss`. `run` says where checkpoints
+    and the log go (`runs`).
 
     Raises as `meta_loss` and `training.minimise` do. When a loss is not finite the error says in
     which task and after how many inner steps.
@@ -205,11 +208,13 @@ def train(
         return meta_loss(loss, phi, episodes, alpha, steps, first_order, step_weights)
 
     losses = minimise(
-        [*phi.values(), *learned.values()],
+        [*phi.items(), *learned.items()],
         batch_loss,
         iterations,
         beta,
         label="MAML",
+        run=run,
+        diagnose=lambda: diagnose(loss, phi, episodes, alpha, steps),
     )
     return {name: weight.detach() for name, weight in phi.items()}, losses
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from meta_lib import checks
+from meta_lib import checks, distributed
 from meta_lib.device import device
 
 Parameters = dict[str, Tensor]
@@ -39,6 +39,30 @@ class BatchNorm(nn.Module):
         mean = x.mean(dim=(0, 2, 3), keepdim=True)
         variance = (x - mean).square().mean(dim=(0, 2, 3), keepdim=True)
         return self.weight * (x - mean) * torch.rsqrt(variance + self.epsilon) + self.bias
+
+
+class RunningBatchNorm(nn.BatchNorm2d):
+    """torch's batch normalisation with running statistics, for a batch shared out to processes.
+
+    In training every process uses the mean and variance of the whole batch, as one process would
+    (`distributed`), so all must call it together. With one process it is torch's own layer.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x normalised, by the batch's statistics in training, else by the running ones."""
+        if not self.training or distributed.count() == 1:
+            return super().forward(x)
+        mean = distributed.mean_over_processes(x.mean(dim=(0, 2, 3), keepdim=True))
+        squares = (x - mean).square().mean(dim=(0, 2, 3), keepdim=True)
+        variance = distributed.mean_over_processes(squares)
+        samples = distributed.count() * x.numel() // x.shape[1]
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            rate = self.momentum or 1 / self.num_batches_tracked.item()
+            self.running_mean.lerp_(mean.flatten(), rate)
+            self.running_var.lerp_(variance.flatten() * samples / (samples - 1), rate)
+        normal = (x - mean) * torch.rsqrt(variance + self.eps)
+        return self.weight[:, None, None] * normal + self.bias[:, None, None]
 
 
 def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -74,7 +98,7 @@ def conv_network(
     for block in range(blocks):
         layers += [
             nn.Conv2d(1 if block == 0 else filters, filters, 3, stride=2, padding=1),
-            nn.BatchNorm2d(filters) if running_statistics else BatchNorm(filters),
+            RunningBatchNorm(filters) if running_statistics else BatchNorm(filters),
             nn.ReLU(),
         ]
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(filters, outputs)]

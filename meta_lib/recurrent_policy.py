@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 
 from meta_lib import checks
 from meta_lib.device import device
+from meta_lib.runs import Run
 from meta_lib.tasks.bandits import pull
 from meta_lib.tasks.draws import uniform
 from meta_lib.training import minimise
@@ -102,10 +103,12 @@ def train(
     beta: float = 5e-3,
     discount: float = 0.9,
     entropy_weight: float = 0.05,
+    run: Run | None = None,
 ) -> list[float]:
     """Meta-train the policy in place; `sample` returns fresh bandits (tasks, arms) each time.
 
-    Returns the losses. Raises as `play` and `training.minimise` do.
+    Returns the losses. `run` says where checkpoints and the log go (`runs`). Raises as `play` and
+    `training.minimise` do.
     """
 
     def loss() -> Tensor:
@@ -114,7 +117,14 @@ def train(
         return policy_loss(bandits, played, discount, entropy_weight)
 
     return minimise(
-        policy.parameters(), loss, iterations, beta, clip=1.0, decay=True, label="recurrent policy"
+        policy.named_parameters(),
+        loss,
+        iterations,
+        beta,
+        clip=1.0,
+        decay=True,
+        label="recurrent policy",
+        run=run,
     )
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from meta_lib import checks
+from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode, ImageSet, check_episode
 from meta_lib.training import minimise
 
@@ -101,8 +102,11 @@ def train(
     pairs: int = 128,
     margin: float = 1.0,
     beta: float = 1e-3,
+    run: Run | None = None,
 ) -> list[float]:
     """Train the network in place on fresh pairs in each iteration, and return the losses.
+
+    `run` says where checkpoints and the log go (`runs`).
 
     Raises as `sample_pairs`, `contrastive_loss` and `training.minimise` do, before any step.
     """
@@ -112,7 +116,9 @@ def train(
     def loss() -> Tensor:
         return pair_loss(network, sample_pairs(image_set, pairs, generator), margin)
 
-    losses = minimise(network.parameters(), loss, iterations, beta, decay=True, label="Siamese")
+    losses = minimise(
+        network.named_parameters(), loss, iterations, beta, decay=True, label="Siamese", run=run
+    )
     network.eval()
     return losses
 

@@ -1,59 +1,98 @@
 """The one training loop of the book: every learner is meta-trained by it."""
 
+import math
 import os
 from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
-from tqdm.auto import trange
+from tqdm.auto import tqdm
 
-from meta_lib import checks
+from meta_lib import checks, distributed, runs
+from meta_lib.runs import Run
 
 
 def minimise(
-    parameters: Iterable[Tensor],
+    parameters: Iterable[tuple[str, Tensor]],
     loss: Callable[[], Tensor],
     iterations: int,
     beta: float,
     clip: float | None = None,
     decay: bool = False,
     label: str = "training",
+    run: Run | None = None,
+    diagnose: Callable[[], str] | None = None,
+    block: int = 1,
 ) -> list[float]:
     """Take `iterations` steps of Adam on `loss()` with learning rate β, and return the losses.
 
-    `loss` draws its own batch each time it is called. The parameters change in place; gradients
-    with a norm above `clip` are scaled down to it. With `decay` the learning rate falls evenly from
-    β to 0, which lets a short training settle. A progress bar shows `label` and the loss.
+    `parameters` are pairs of a name and a tensor, as `network.named_parameters()` gives them; they
+    change in place. `loss` draws its own batch each time it is called. Gradients with a norm above
+    `clip` are scaled down to it. With `decay` the learning rate falls evenly from β to 0, which
+    lets a short training settle. A progress bar shows `label` and the loss.
 
-    Raises TypeError or ValueError unless `iterations` is at least 1 and `beta` (and `clip`)
-    positive, and FloatingPointError as soon as a loss is not finite; then the parameters are
-    those before that step. Adam: Kingma & Ba (2015), https://arxiv.org/abs/1412.6980.
+    With a `run`, its folder holds checkpoints and a log, and a training that was stopped goes on
+    from there, to the same bits on the CPU (`runs`). Ctrl-C then writes a checkpoint first. Where
+    `loss` carries something from call to call, `block` calls belong together: a checkpoint falls
+    only between blocks.
+
+    Under torchrun the gradients and the losses are the means over all processes (`distributed`).
+
+    Raises TypeError or ValueError unless `iterations` and `block` are at least 1 and `beta` (and
+    `clip`) positive; as `runs.resume` does; and FloatingPointError as soon as a loss or a gradient
+    is not finite: then the weights are those before that step, and the message ends with what
+    `diagnose()` says about the last batch. Adam: Kingma & Ba (2015),
+    https://arxiv.org/abs/1412.6980.
     """
     checks.whole_number("iterations", iterations)
     checks.positive("beta", beta)
     if clip is not None:
         checks.positive("clip", clip)
-    parameters = list(parameters)
-    optimizer = torch.optim.Adam(parameters, lr=beta)
-    left = (lambda done: 1 - done / iterations) if decay else (lambda done: 1.0)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, left)
-    losses = []
+    checks.whole_number("block", block)
+    weights = _by_name(parameters)
+    optimizer = torch.optim.Adam(weights.values(), lr=beta)
+    settings = dict(iterations=iterations, beta=beta, clip=clip, decay=decay, block=block)
+    losses = runs.resume(run, weights, optimizer, settings)
     # tqdm itself reads TQDM_DISABLE only outside of notebooks.
-    quiet = bool(os.environ.get("TQDM_DISABLE"))
-    with trange(iterations, desc=label, disable=quiet) as progress:
-        for iteration in progress:
+    quiet = bool(os.environ.get("TQDM_DISABLE")) or not distributed.is_first()
+    left = range(len(losses), iterations)
+    with (
+        tqdm(left, label, iterations, initial=len(losses), disable=quiet) as progress,
+        runs.recording(run, weights, optimizer, settings) as record,
+    ):
+        for done in progress:
+            rate = beta * (1 - done / iterations) if decay else beta
+            optimizer.param_groups[0]["lr"] = rate
             optimizer.zero_grad()
             value = loss()
-            losses.append(value.item())
-            if not torch.isfinite(value):
-                raise FloatingPointError(
-                    f"{label}: the loss became {losses[-1]} in iteration {iteration + 1} of "
-                    f"{iterations}, with beta = {beta}. Try a smaller learning rate."
-                )
             value.backward()
-            if clip is not None:
-                torch.nn.utils.clip_grad_norm_(parameters, clip)
+            value = value.detach()
+            gradients = [weight.grad for weight in weights.values() if weight.grad is not None]
+            distributed.average([value, *gradients])
+            norm = torch.nn.utils.clip_grad_norm_(weights.values(), clip or math.inf)
+            if not (value.isfinite() and norm.isfinite()):
+                raise FloatingPointError(
+                    f"{label}: the loss became {value.item()} and the gradient's norm "
+                    f"{norm.item()} in iteration {done + 1} of {iterations}, with beta = {rate}. "
+                    + (f"{diagnose()} " if diagnose else "")
+                    + "Try a smaller learning rate."
+                )
             optimizer.step()
-            schedule.step()
+            losses.append(value.item())
+            record(iteration=done + 1, loss=losses[-1], gradient_norm=norm.item(), beta=rate)
             progress.set_postfix(loss=f"{losses[-1]:.3f}")
     return losses
+
+
+def _by_name(parameters: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    weights: dict[str, Tensor] = {}
+    for pair in parameters:
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
+            raise TypeError(
+                "parameters must be pairs of a name and a tensor, as network.named_parameters() "
+                f"gives them, but held {type(pair).__name__}"
+            )
+        if pair[0] in weights:
+            raise ValueError(f"parameters must have different names, but two are {pair[0]!r}")
+        weights[pair[0]] = pair[1]
+    return weights

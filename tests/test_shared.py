@@ -1,6 +1,7 @@
 """What the learners share: networks, the training loop, estimates, the device."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -95,7 +96,7 @@ def test_the_training_loop_is_adam():
     ours, theirs = torch.tensor([3.0, -2.0]), torch.tensor([3.0, -2.0])
     ours.requires_grad_()
     theirs.requires_grad_()
-    losses = minimise([ours], lambda: ours.square().sum(), 30, 0.1)
+    losses = minimise([("w", ours)], lambda: ours.square().sum(), 30, 0.1)
     adam = torch.optim.Adam([theirs], lr=0.1)
     for number in range(30):
         adam.zero_grad()
@@ -114,7 +115,7 @@ def test_decay_ends_in_small_steps():
         path.append(weight.item())
         return weight.sum()
 
-    minimise([weight], slope, 10, 0.1, decay=True)
+    minimise([("w", weight)], slope, 10, 0.1, decay=True)
     path.append(weight.item())
     steps = [a - b for a, b in zip(path[:-1], path[1:], strict=True)]
     assert steps == pytest.approx([0.1 * (1 - k / 10) for k in range(10)], rel=1e-6)
@@ -125,7 +126,7 @@ def test_clipping_bounds_the_gradient():
     def run(clip):
         weight = torch.tensor([0.0], requires_grad=True)
         slopes = iter([1000.0, 1.0])
-        minimise([weight], lambda: next(slopes) * weight.sum(), 2, 0.1, clip=clip)
+        minimise([("w", weight)], lambda: next(slopes) * weight.sum(), 2, 0.1, clip=clip)
         return weight.item()
 
     assert run(1.0) == pytest.approx(-0.2)
@@ -136,8 +137,52 @@ def test_a_loss_that_is_not_finite_stops_the_training():
     weight = torch.tensor([1.0], requires_grad=True)
     values = iter([1.0, math.inf])
     with pytest.raises(FloatingPointError, match="iteration 2 of 5, with beta = 0.1"):
-        minimise([weight], lambda: next(values) * weight.sum(), 5, 0.1)
+        minimise([("w", weight)], lambda: next(values) * weight.sum(), 5, 0.1)
     assert weight.item() == pytest.approx(0.9), "the weights must be those before the bad step"
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training():
+    weight = torch.tensor([1.0], requires_grad=True)
+    factors = iter([1.0, 0.0])
+
+    def loss():
+        # A root has a value at 0, but no slope.
+        return weight.sum() + (next(factors) * weight).sqrt().sum()
+
+    with pytest.raises(FloatingPointError) as caught:
+        minimise([("w", weight)], loss, 5, 0.1, decay=True, diagnose=lambda: "In task 3.")
+    assert re.fullmatch(
+        "training: the loss became 0.9[0-9]* and the gradient's norm (inf|nan) in iteration 2 of "
+        "5, with beta = 0.08[0-9]*. In task 3. Try a smaller learning rate.",
+        str(caught.value),
+    )
+    assert weight.item() == pytest.approx(0.9), "the weights must be those before the bad step"
+
+
+def test_the_diagnosis_is_asked_for_only_when_something_is_wrong():
+    weight = torch.tensor([1.0], requires_grad=True)
+    minimise([("w", weight)], weight.sum, 3, 0.1, diagnose=lambda: 1 / 0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        (
+            lambda n: n.parameters(),
+            TypeError,
+            r"network.named_parameters\(\) gives them, but held P",
+        ),
+        (lambda n: n.state_dict(), TypeError, "must be pairs of a name and a tensor.*but held str"),
+        (
+            lambda n: [("w", n.bias), ("w", n.weight)],
+            ValueError,
+            "different names, but two are 'w'",
+        ),
+    ],
+)
+def test_parameters_have_names(parameters, error, message):
+    with pytest.raises(error, match=message):
+        minimise(parameters(torch.nn.Linear(1, 1)), lambda: 1 / 0, 1, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +191,7 @@ def test_a_loss_that_is_not_finite_stops_the_training():
 )
 def test_impossible_trainings_are_refused(iterations, beta, message):
     with pytest.raises(ValueError, match=message):
-        minimise([torch.zeros(1, requires_grad=True)], lambda: 1 / 0, iterations, beta)
+        minimise([("w", torch.zeros(1, requires_grad=True))], lambda: 1 / 0, iterations, beta)
 
 
 def test_an_interval_covers_the_mean_as_often_as_it_says():
