@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from meta_lib import checks
+from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import minimise
 
@@ -84,11 +85,13 @@ def train(
     iterations: int,
     beta: float = 1e-3,
     logits: Logits = euclidean_logits,
+    run: Run | None = None,
 ) -> list[float]:
     """Train the network in place, on fresh episodes in each iteration, and return the losses.
 
     `sample` returns a stack of episodes, as `tasks.episodes.sample_episodes` does. The paper trains
-    with more ways than it tests with, and with as many shots.
+    with more ways than it tests with, and with as many shots. `run` says where checkpoints and the
+    log go (`runs`).
 
     Raises as `episode_loss` and `training.minimise` do.
     """
@@ -97,7 +100,9 @@ def train(
         return episode_loss(network, sample(), logits)
 
     network.train()
-    losses = minimise(network.parameters(), loss, iterations, beta, decay=True, label="prototypes")
+    losses = minimise(
+        network.named_parameters(), loss, iterations, beta, decay=True, label="prototypes", run=run
+    )
     network.eval()
     return losses
 

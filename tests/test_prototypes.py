@@ -11,6 +11,7 @@ from torch import nn
 from meta_lib import prototypes, siamese
 from meta_lib.evaluation import accuracies
 from meta_lib.networks import conv_network
+from meta_lib.runs import Run, read_model
 from meta_lib.tasks.episodes import (
     Episode,
     sample_episode,
@@ -221,6 +222,15 @@ def test_training_is_told_which_logits(generator):
         assert losses[0] == expected
         first.append(expected)
     assert first[0] != first[1]
+
+
+def test_a_run_keeps_the_weights(tmp_path):
+    stack = sample_episodes(glyphs(6, 4, size=8), 1, 3, 1, 2, torch.Generator().manual_seed(1))
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
+    prototypes.train(network, lambda: stack, 2, run=Run(tmp_path, {}))
+    kept = read_model(tmp_path).tensors
+    assert set(kept) == {"1.weight", "1.bias"}
+    assert torch.equal(kept["1.weight"], network[1].weight)
 
 
 @pytest.mark.parametrize(

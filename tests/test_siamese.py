@@ -15,6 +15,7 @@ from torch import nn
 from meta_lib import siamese
 from meta_lib.evaluation import accuracies
 from meta_lib.networks import conv_network
+from meta_lib.runs import Run, read_model
 from meta_lib.tasks.episodes import Episode, sample_episode, split_classes
 from meta_lib.tasks.glyphs import glyphs
 
@@ -329,6 +330,28 @@ def test_training_lowers_the_loss_with_other_measures(learned_measure, generator
     # Adam moves every weight that has a gradient; a convolution's bias has none before a norm.
     assert not torch.equal(before[0], learned[0])
     assert not torch.equal(before[-1], learned[-1]), "the measure was not trained"
+
+
+def test_a_run_keeps_the_weights_of_network_and_measure(tmp_path, generator):
+    image_set = glyphs(4, 4, size=8)
+
+    def trained(iterations):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+        measure = siamese.WeightedL1(3)
+        draws = torch.Generator().manual_seed(1)
+        run = Run(tmp_path, {}, every=2, generators={"pairs": draws})
+        losses = siamese.train(network, image_set, iterations, draws, 8, measure=measure, run=run)
+        return losses, network, measure
+
+    losses, network, measure = trained(4)
+    kept = read_model(tmp_path).tensors
+    assert set(kept) == {"1.weight", "1.bias", "measure.a", "measure.b"}
+    assert torch.equal(kept["measure.a"], measure.a) and torch.equal(
+        kept["1.bias"], network[1].bias
+    )
+    again, *_, measure_again = trained(4)
+    assert again == losses and torch.equal(measure.a, measure_again.a)
 
 
 def test_training_helps_on_classes_that_it_never_saw(generator):
