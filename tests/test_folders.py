@@ -65,6 +65,7 @@ def test_a_flat_folder_is_read_by_name(tmp_path):
     write(tmp_path / "tall.png", encoded(tall))
     names, images = flat_folder(tmp_path, size=8)
     assert names == ["tall.png", "wide.png"] and images.shape == (2, 1, 8, 8)
+    assert flat_folder(tmp_path)[1].shape == (2, 1, 28, 28)
     for name, image in zip(names, images, strict=True):
         expected = read_ink((tmp_path / name).read_bytes(), 8, name)
         assert torch.equal(image[0], torch.from_numpy(expected))
@@ -96,7 +97,7 @@ def test_pale_ink_stays_pale_on_either_side_of_the_paper():
     light = read_ink(encoded(drawing(ink=155, paper=55)), 40, "file")
     assert dark.max() == light.max() == 0.5
     lighter_than_paper = read_ink(encoded(drawing(ink=250, paper=200)), 40, "file")
-    assert lighter_than_paper.max() == 0
+    assert lighter_than_paper.min() == lighter_than_paper.max() == 0
 
 
 def test_the_border_tells_the_paper_even_when_ink_covers_most():
@@ -106,6 +107,15 @@ def test_the_border_tells_the_paper_even_when_ink_covers_most():
     ink = read_ink(encoded(Image.fromarray(pixels)), 20, "file")
     assert ink[5, 5] == 1 and ink[0, 12] == 0 and ink[0, 3] == 1
     assert ink[19, 3] == ink[3, 19] == ink[3, 0] == 0
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_all_four_sides_tell_the_paper(turns):
+    # Paper only along two opposite sides and at a few places of a third: just more than half.
+    pixels = np.zeros((20, 20), dtype=np.uint8)
+    pixels[[0, -1]] = pixels[:5, 0] = 255
+    ink = read_ink(encoded(Image.fromarray(np.rot90(pixels, turns).copy())), 20, "file")
+    assert ink[10, 10] == 1 and ink[0, 0] == ink[-1, -1] == 0
 
 
 @pytest.mark.parametrize(("ink", "paper"), [(0, 255), (255, 0), (0, 190)])
@@ -129,9 +139,10 @@ def test_what_is_transparent_is_paper():
     drawn.putalpha(ink)
     for mode in ("LA", "RGBA"):
         check(encoded(drawn.convert(mode)))
-    palette = drawing().convert("P")
-    background = palette.getpixel((0, 0))
-    check(encoded(palette, "GIF", transparency=background))
+    black_on_black = Image.fromarray((np.asarray(drawing()) == 0).astype(np.uint8)).convert("P")
+    black_on_black.putpalette([0, 0, 0] * 256)
+    for kind in ("PNG", "GIF"):
+        check(encoded(black_on_black, kind, transparency=0))
 
 
 def test_deep_pixels_keep_their_shade():
@@ -139,8 +150,11 @@ def test_deep_pixels_keep_their_shade():
     for kind in ("PNG", "TIFF"):
         ink = read_ink(encoded(Image.fromarray(deep), kind), 40, "file")
         assert sorted(set(ink.flatten())) == [0, pytest.approx(0.95)]
-    with pytest.raises(ValueError, match="file cannot be read.*32 bits; 8 or 16 are allowed"):
-        read_ink(encoded(Image.fromarray(deep.astype(np.float32)), "TIFF"), 40, "file")
+    for dtype in (np.float32, np.int32):
+        with pytest.raises(
+            ValueError, match=r"file cannot be .*\(its pixels have 32 bits; 8 or 16"
+        ):
+            read_ink(encoded(Image.fromarray(deep.astype(dtype)), "TIFF"), 40, "file")
 
 
 def test_a_photograph_is_turned_as_its_camera_was():
@@ -160,6 +174,7 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
         ("cut.png", encoded(drawing())[:-40]),
         ("cut.jpg", encoded(drawing(), "JPEG")[:300]),
         ("program.eps", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+        ("whole.ppm", encoded(drawing(), "PPM")),  # of a kind that is not on the list
     ):
         write(tmp_path / name[:3] / "cats" / name, content)
         with pytest.raises(ValueError, match=f"cats/{name} cannot be read as an image"):
@@ -168,6 +183,8 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_unpacked(monkeypatch):
     content = encoded(drawing())
+    monkeypatch.setattr(folders, "MAX_PIXELS", 40 * 40)
+    check(content)
     monkeypatch.setattr(folders, "MAX_PIXELS", 40 * 40 - 1)
     with pytest.raises(ValueError, match="photo cannot be read.*more than 1,599 pixels"):
         read_ink(content, 8, "photo")

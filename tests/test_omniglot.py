@@ -217,6 +217,9 @@ def test_a_drawing_reads_alike_wherever_it_lies(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "drawing.png").write_bytes(drawings()[name])
     as_omniglot = omniglot(folder=tmp_path)["Latin/character01"][1]
+    with Image.open(io.BytesIO(drawings()[name])) as image:
+        small = image.convert("L").resize((28, 28), Image.Resampling.BILINEAR)
+    assert torch.equal(as_omniglot[0], 1 - torch.from_numpy(np.asarray(small, np.float64)) / 255)
     assert torch.equal(one_shot_runs(tmp_path / "all_runs.zip")[0].support_x[1], as_omniglot)
     assert torch.equal(flat_folder(tmp_path / "mine")[1][0], as_omniglot)
 

@@ -1,5 +1,6 @@
 """Prototypical networks: means, logits and loss against plain loops, and what training achieves."""
 
+import json
 import math
 
 import pytest
@@ -67,6 +68,7 @@ def test_one_shot_leaves_the_support_images_as_they_are(generator):
     features = torch.randn(5, 7, generator=generator)
     labels = torch.tensor([3, 0, 4, 1, 2])
     assert torch.equal(prototypes.prototypes(features, labels)[labels], features)
+    assert prototypes.prototypes(features.float(), labels).dtype == torch.float32
 
 
 def test_logits_are_their_formulas(generator):
@@ -224,25 +226,34 @@ def test_training_is_told_which_logits(generator):
     assert first[0] != first[1]
 
 
-def test_a_run_keeps_the_weights(tmp_path):
+def test_what_training_does_by_itself(tmp_path):
     stack = sample_episodes(glyphs(6, 4, size=8), 1, 3, 1, 2, torch.Generator().manual_seed(1))
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
-    prototypes.train(network, lambda: stack, 2, run=Run(tmp_path, {}))
+    prototypes.train(network, lambda: stack, 4, run=Run(tmp_path, {}))
     kept = read_model(tmp_path).tensors
     assert set(kept) == {"1.weight", "1.bias"}
     assert torch.equal(kept["1.weight"], network[1].weight)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["beta"] for line in log] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
+    nn.init.constant_(network[1].weight, math.nan)
+    with pytest.raises(FloatingPointError, match="prototypes: the loss became nan"):
+        prototypes.train(network, lambda: stack, 1)
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (
-            lambda: prototypes.prototypes(torch.ones(3, 2), torch.tensor([0, 2, 2])),
-            r"labels must hold each of 0 to 2, but were \[0, 2, 2\]",
+            lambda: prototypes.prototypes(torch.ones(4, 2), torch.tensor([0, 2, 2, 2])),
+            r"labels must hold each of 0 to 2, but were \[0, 2, 2, 2\]",
         ),
         (
             lambda: prototypes.prototypes(torch.ones(3, 2), torch.tensor([0, 1])),
             r"labels must have shape \(3,\), one label for each of the features, but had \(2,\)",
+        ),
+        (
+            lambda: prototypes.prototypes(torch.ones(5, 3, 2), torch.zeros(5, dtype=torch.int64)),
+            r"labels must have shape \(5, 3\), one label",
         ),
         (
             lambda: prototypes.cosine_logits(torch.ones(1, 2), torch.ones(1, 2), scale=0.0),

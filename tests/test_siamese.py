@@ -1,5 +1,7 @@
 """The Siamese network: the loss by region, the gradient by hand, and what training achieves."""
 
+import copy
+import json
 import math
 
 import pytest
@@ -354,6 +356,23 @@ def test_a_run_keeps_the_weights_of_network_and_measure(tmp_path, generator):
     assert again == losses and torch.equal(measure.a, measure_again.a)
 
 
+def test_what_training_does_by_itself(tmp_path, generator):
+    image_set = glyphs(5, 4, size=8)
+    one = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    other = copy.deepcopy(one)
+    siamese.train(one, image_set, 4, torch.Generator().manual_seed(1), run=Run(tmp_path, {}))
+    explicit = dict(pairs=128, margin=1.0, beta=1e-3, measure=siamese.euclidean_distance)
+    siamese.train(other, image_set, 4, torch.Generator().manual_seed(1), **explicit)
+    assert torch.equal(one[1].weight, other[1].weight)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["beta"] for line in log] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
+    pairs = siamese.sample_pairs(image_set, 64, generator)
+    assert siamese.pair_loss(one, pairs) == siamese.pair_loss(one, pairs, margin=1.0)
+    nn.init.constant_(one[1].weight, math.nan)
+    with pytest.raises(FloatingPointError, match="Siamese: the loss became nan"):
+        siamese.train(one, image_set, 1, generator)
+
+
 def test_training_helps_on_classes_that_it_never_saw(generator):
     seen, unseen = split_classes(glyphs(60, 8, size=14), 40, 20, generator=generator)
     episodes = [sample_episode(unseen, 5, 1, 3, generator) for _ in range(60)]
@@ -391,7 +410,7 @@ def test_a_query_is_classified_alike_alone_and_in_company(generator):
         (lambda s, g: siamese.train(nn.Flatten(), s, 1, g, margin=0), "margin must be a finite"),
         (
             lambda s, g: siamese.contrastive_loss(torch.ones(3), torch.ones(3, 1)),
-            r"different must have shape \(3,\).*but had \(3, 1\)",
+            r"different must have shape \(3,\), that of distance, but had \(3, 1\)",
         ),
         (
             lambda s, g: siamese.cross_entropy_loss(torch.ones(3), torch.ones(2)),
