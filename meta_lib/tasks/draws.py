@@ -21,6 +21,16 @@ def normal(*shape: int, generator: Generator) -> Tensor:
     return placed(torch.randn(shape, generator=generator, dtype=torch.float64))
 
 
+def whole_below(limits: Tensor, generator: Generator) -> Tensor:
+    """Return for each of `limits`, whole numbers of at least 1, one of 0 … limit - 1, all alike.
+
+    Limits and draws are indices, so they stay on the CPU.
+    """
+    # 64 bits: rounded to 32, a number just below 1 becomes 1, and the draw would reach the limit.
+    drawn = torch.rand(limits.shape, generator=generator, dtype=torch.float64)
+    return (drawn * limits).long()
+
+
 def placed(tensor: Tensor) -> Tensor:
     """Return `tensor` in torch's default dtype, on the book's device."""
     return tensor.to(device(), torch.get_default_dtype())

@@ -1,25 +1,28 @@
 """Omniglot: 1,623 handwritten characters of 50 alphabets, each drawn by 20 people.
 
 Lake, Salakhutdinov & Tenenbaum (2015), https://doi.org/10.1126/science.aab3050. Read from a
-folder, or downloaded once from the authors' repository. Used in part 5.
+folder, or downloaded once from the authors' repository; and the authors' one-shot classification
+runs, by which published error rates are measured. Used in part 5.
 """
 
-import io
+import lzma
 import os
 import re
 import zipfile
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pooch
 import torch
-from PIL import Image, UnidentifiedImageError
+from torch import Tensor
 
 from meta_lib import checks
 from meta_lib.tasks.draws import placed
-from meta_lib.tasks.episodes import ImageSet
+from meta_lib.tasks.episodes import Episode, ImageSet
+from meta_lib.tasks.folders import read_ink
 
 URL = "https://github.com/brendenlake/omniglot/raw/master/python/"
 MD5 = {
@@ -27,7 +30,16 @@ MD5 = {
     "images_evaluation": "6b91aef0f799c5bb55b94e3f2daec811",
 }
 LAYOUT = re.compile(r"(?P<alphabet>[^/]+)/(?P<character>character\d+)/\d+_\d+\.png$")
-MAX_IMAGE_BYTES = 1_000_000
+RUN = re.compile(
+    r"(?P<run>(?:.*/)?run\d+)/"
+    r"(?P<file>training/class\d+\.png|test/item\d+\.png|class_labels\.txt)$"
+)
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
+    UnicodeDecodeError,
+)  # fmt: skip
+"""What reading a damaged zip archive can raise."""
+MAX_FILE_BYTES = 1_000_000
 
 
 class NotOmniglot(ValueError):
@@ -52,7 +64,7 @@ def omniglot(
     folder = folder or os.environ.get("META_LIB_DATA")
     source = _find(part, Path(folder)) if folder else _download(part)
     images: dict[str, list[np.ndarray]] = {}
-    for name, content in _files(source):
+    for name, content in _files(source, ".png"):
         if match := LAYOUT.search(name):
             key = f"{match['alphabet']}/{match['character']}"
             images.setdefault(key, []).append(_decode(content, size, source, name))
@@ -61,10 +73,63 @@ def omniglot(
             f"{source} holds no file named like ALPHABET/characterNN/CCCC_DD.png, "
             "so it is not Omniglot in its official layout"
         )
-    return {
-        key: placed(torch.from_numpy(np.stack(drawings))[:, None])
-        for key, drawings in images.items()
-    }
+    return {key: _stacked(drawings) for key, drawings in images.items()}
+
+
+def one_shot_runs(path: str | os.PathLike, size: int = 28) -> list[Episode]:
+    """Return the official one-shot classification runs in an archive or folder, in their order.
+
+    `path` is all_runs.zip or its unpacked folder, with any number of runs in it: the training
+    images runNN/training/classNN.png, which are the support set, one a class; the test images
+    runNN/test/itemNN.png, the queries; and runNN/class_labels.txt, which says in each line which
+    test image is of which training image's class. Officially there are 20 runs of 20 classes and
+    20 queries, all of one alphabet. Images are (1, size, size), ink 1 and paper 0.
+
+    Raises FileNotFoundError if there is no `path`, and NotOmniglot if what it holds is damaged or
+    laid out differently. Nothing is unpacked.
+    """
+    checks.whole_number("size", size, at_least=4)
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"there is no archive or folder {source}")
+    drawings: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
+    labels: dict[str, str] = defaultdict(str)
+    for name, content in _files(source, ".png", ".txt"):
+        if not (match := RUN.match(name)):
+            continue
+        if match["file"] == "class_labels.txt":
+            labels[match["run"]] = content.decode(errors="replace")
+        else:
+            drawings[match["run"]][match["file"]] = _decode(content, size, source, name)
+    if not drawings:
+        raise NotOmniglot(
+            f"{source} holds no file named like runNN/training/classNN.png, "
+            "so it is not the one-shot runs in their official layout"
+        )
+    in_order = sorted({*drawings, *labels}, key=lambda run: int(run.rpartition("run")[2]))
+    return [_one_shot_run(run, drawings[run], labels[run], source) for run in in_order]
+
+
+def _one_shot_run(run: str, drawings: dict[str, np.ndarray], labels: str, source: Path) -> Episode:
+    training = sorted(name for name in drawings if name.startswith("training/"))
+    test = sorted(name for name in drawings if name.startswith("test/"))
+    # Each line is "runNN/test/itemNN.png runNN/training/classNN.png", an item and its class.
+    names = [name.removeprefix(f"{Path(run).name}/") for name in labels.split()]
+    items, classes = names[::2], names[1::2]
+    fitting = len(items) == len(classes) and {*classes} <= {*training}
+    if not fitting or not items or sorted(items) != test:
+        raise NotOmniglot(
+            f"{source}: {run}/class_labels.txt must give each image of {run}/test the name of one "
+            f"image of {run}/training, but it is missing or does not"
+        )
+    class_of = dict(zip(items, classes, strict=True))
+    support, query = (_stacked([drawings[name] for name in names]) for names in (training, test))
+    ways = torch.arange(len(training), device=support.device)
+    return Episode(support, ways, query, ways[[training.index(class_of[item]) for item in test]])
+
+
+def _stacked(drawings: list[np.ndarray]) -> Tensor:
+    return placed(torch.from_numpy(np.stack(drawings))[:, None])
 
 
 def _find(part: str, folder: Path) -> Path:
@@ -102,34 +167,43 @@ def _download(part: str) -> Path:
         ) from error
 
 
-def _files(source: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of each PNG in a zip archive or folder, ordered by name."""
+def _files(source: Path, *endings: str) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of a zip archive's or folder's files with these endings, by name."""
     if source.is_dir():
-        for path in sorted(source.rglob("*.png")):
-            yield path.relative_to(source.parent).as_posix(), path.read_bytes()
+        folder = source.resolve()
+        for path in sorted(folder.rglob("*")):
+            if path.name.endswith(endings) and path.is_file():
+                _check_size(source, path.name, path.stat().st_size)
+                yield path.relative_to(folder.parent).as_posix(), path.read_bytes()
         return
     try:
-        with zipfile.ZipFile(source) as archive:
+        with source.open("rb") as file, zipfile.ZipFile(file) as archive:
             # Read straight from the archive: nothing is unpacked, so nothing can be overwritten.
             for info in sorted(archive.infolist(), key=lambda info: info.filename):
-                if info.filename.endswith(".png"):
-                    if info.file_size > MAX_IMAGE_BYTES:
-                        raise NotOmniglot(
-                            f"{source}: {info.filename} would unpack to {info.file_size:,} bytes; "
-                            f"an Omniglot drawing has less than {MAX_IMAGE_BYTES:,}"
-                        )
+                if info.filename.startswith("/") or ".." in re.split(r"[/\\]", info.filename):
+                    raise NotOmniglot(f"{source}: {info.filename} is a place outside the archive")
+                if info.filename.endswith(endings):
+                    _check_size(source, info.filename, info.file_size)
                     yield info.filename, archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+    except PermissionError:
+        raise
+    except DAMAGE as error:
         raise NotOmniglot(
             f"{source} is damaged or not a zip archive ({error}). Delete it, so that it is "
             "fetched anew, or replace it by the official archive."
         ) from error
 
 
+def _check_size(source: Path, name: str, size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise NotOmniglot(
+            f"{source}: {name} would unpack to {size:,} bytes; "
+            f"a file of Omniglot has less than {MAX_FILE_BYTES:,}"
+        )
+
+
 def _decode(content: bytes, size: int, source: Path, name: str) -> np.ndarray:
     try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-            small = image.convert("L").resize((size, size), Image.Resampling.BILINEAR)
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise NotOmniglot(f"{source}: {name} cannot be read as an image ({error})") from error
-    return 1 - np.asarray(small, dtype=np.float64) / 255
+        return read_ink(content, size, name, formats=["PNG"])
+    except ValueError as error:
+        raise NotOmniglot(f"{source}: {error}") from error

@@ -1,0 +1,109 @@
+"""Image folders: a user's own images, and how an image file becomes ink on paper.
+
+Every image set of the book is grey with ink 1 on paper 0. Pictures come otherwise: in colour, of
+any shape, light on dark, on paper that a camera saw as grey. `read_ink` makes them alike.
+"""
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from meta_lib import checks
+from meta_lib.tasks.draws import placed
+from meta_lib.tasks.episodes import ImageSet
+
+# Named one by one, because Pillow's list has kinds that start other programs.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+MAX_PIXELS = 50_000_000
+
+
+def image_folder(path: str | os.PathLike, size: int = 28) -> ImageSet:
+    """Return {folder name: images (samples, 1, size, size)}: one folder a class, ordered by name.
+
+    Every file in a class's folder must be an image that `read_ink` can read, of any size and
+    colour. Hidden files, and files beside the class folders, are passed over.
+
+    Raises FileNotFoundError or NotADirectoryError if there is no folder `path`, TypeError or
+    ValueError unless `size` is a whole number of at least 4, and ValueError, naming the folder or
+    file, if there are no class folders, one of them is empty, or a file is not an image.
+    """
+    checks.whole_number("size", size, at_least=4)
+    classes = [entry for entry in _entries(Path(path)) if entry.is_dir()]
+    if not classes:
+        raise ValueError(f"{path} must hold one folder of images for each class, but holds none")
+    return {folder.name: flat_folder(folder, size)[1] for folder in classes}
+
+
+def flat_folder(path: str | os.PathLike, size: int = 28) -> tuple[list[str], Tensor]:
+    """Return the names and images (samples, 1, size, size) of a folder's files, ordered by name.
+
+    For images without classes, such as queries. Raises as `image_folder` does.
+    """
+    checks.whole_number("size", size, at_least=4)
+    files = _entries(Path(path))
+    if not files:
+        raise ValueError(f"{path} must hold images, but is empty")
+    for file in files:
+        if file.is_dir():
+            raise ValueError(f"{path} must hold nothing but images, but holds a folder {file.name}")
+    images = [read_ink(file.read_bytes(), size, str(file)) for file in files]
+    return [file.name for file in files], placed(torch.from_numpy(np.stack(images))[:, None])
+
+
+def read_ink(content: bytes, size: int, name: str, formats: Sequence[str] = FORMATS) -> np.ndarray:
+    """Return the image in an image file's bytes as ink on paper, (size, size), from 0 to 1.
+
+    The image is made grey, what is transparent becoming white; then it is shrunk or enlarged until
+    its longer side fits, and made square with paper, so that nothing is distorted. The paper's
+    shade is the median along the image's border. Where that is dark, the image is light ink on dark
+    paper, and is turned into its negative first. Ink is then how much darker a pixel is than the
+    paper, as a share: 0 on the paper or lighter, 1 for black.
+
+    Raises ValueError, with the `name`, if the bytes are not a whole image in one of the formats,
+    or hold more than 50 million pixels.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=formats) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
+                grey = _grey(ImageOps.exif_transpose(image))
+        pixels = np.asarray(grey)
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        paper = int(np.median(border))
+        square = ImageOps.pad(grey, (size, size), Image.Resampling.BILINEAR, color=paper)
+    except Exception as error:  # Pillow's decoders raise errors of every kind on damaged files.
+        raise ValueError(f"{name} cannot be read as an image ({error})") from error
+    shades = np.asarray(square, dtype=np.float64)
+    if paper < 128:
+        shades, paper = 255 - shades, 255 - paper
+    return (1 - shades / paper).clip(min=0)
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    # Pillow's own conversion of deeper pixels to 8 bits makes nearly all of them white.
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("its pixels have 32 bits; 8 or 16 are allowed")
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("L")
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what is in a folder and not hidden, ordered by name."""
+    if not folder.exists():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    if not folder.is_dir():
+        raise NotADirectoryError(f"{folder} must be a folder of images, but is a file")
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
