@@ -44,21 +44,7 @@ def sample_episode(
     fewer than `shots + queries` images.
     """
     check_episode(image_set, ways, shots, queries)
-    names = list(image_set)
-    chosen = [names[i] for i in torch.randperm(len(names), generator=generator)[:ways]]
-    support, query = [], []
-    for name in chosen:
-        images = image_set[name]
-        order = torch.randperm(len(images), generator=generator)
-        support.append(images[order[:shots]])
-        query.append(images[order[shots : shots + queries]])
-    labels = torch.arange(ways, device=support[0].device)
-    return Episode(
-        torch.cat(support),
-        labels.repeat_interleave(shots),
-        torch.cat(query),
-        labels.repeat_interleave(queries),
-    )
+    return _draw(image_set, ways, shots, queries, generator)
 
 
 def sample_episodes(
@@ -69,7 +55,8 @@ def sample_episodes(
     Raises as `sample_episode` does, and if `tasks` is not a whole number of at least 1.
     """
     checks.whole_number("tasks", tasks)
-    drawn = [sample_episode(image_set, ways, shots, queries, generator) for _ in range(tasks)]
+    check_episode(image_set, ways, shots, queries)
+    drawn = [_draw(image_set, ways, shots, queries, generator) for _ in range(tasks)]
     return Episode(*map(torch.stack, zip(*drawn, strict=True)))
 
 
@@ -87,7 +74,7 @@ def split_classes(image_set: ImageSet, *sizes: int, generator: Generator) -> lis
     Raises ValueError if the sizes add up to more classes than there are.
     """
     for size in sizes:
-        checks.whole_number("sizes", size)
+        checks.whole_number("sizes", size, at_least=0)
     if sum(sizes) > len(image_set):
         raise ValueError(
             f"sizes must add up to at most {len(image_set)}, the number of classes, "
@@ -120,3 +107,23 @@ def check_episode(image_set: ImageSet, ways: int, shots: int, queries: int) -> N
                 f"shots + queries must be at most {len(images)}, the number of images of class "
                 f"{name!r}, but {shots} + {queries} = {shots + queries}"
             )
+
+
+def _draw(
+    image_set: ImageSet, ways: int, shots: int, queries: int, generator: Generator
+) -> Episode:
+    names = list(image_set)
+    chosen = [names[i] for i in torch.randperm(len(names), generator=generator)[:ways]]
+    support, query = [], []
+    for name in chosen:
+        images = image_set[name]
+        order = torch.randperm(len(images), generator=generator)
+        support.append(images[order[:shots]])
+        query.append(images[order[shots : shots + queries]])
+    labels = torch.arange(ways, device=support[0].device)
+    return Episode(
+        torch.cat(support),
+        labels.repeat_interleave(shots),
+        torch.cat(query),
+        labels.repeat_interleave(queries),
+    )

@@ -1,0 +1,5 @@
+"""The command line: python -m meta_lib."""
+
+from meta_lib.commands import meta_lib
+
+meta_lib(prog_name="python -m meta_lib")

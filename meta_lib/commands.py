@@ -1,0 +1,356 @@
+"""The command line: train a learner, evaluate it, classify one's own images.
+
+`python -m meta_lib --help` tells how. Explained in part 5, "Few-shot character recognition".
+Results go to standard output, as text or with --json as one JSON object; progress goes to standard
+error. The exit code is 0, or 1 if it failed, or 2 if it was asked for in a wrong way.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import torch
+from torch import Generator
+
+from meta_lib import distributed, learners
+from meta_lib.device import device
+from meta_lib.evaluation import estimate
+from meta_lib.runs import NotACheckpoint
+from meta_lib.tasks.episodes import Episode, sample_episode
+from meta_lib.tasks.folders import flat_folder, image_folder
+from meta_lib.tasks.omniglot import NotOmniglot, one_shot_runs
+from meta_lib.tasks.parts import DATA_SETS, PARTS, load_part
+
+COUNT = click.IntRange(min=1)
+EXISTING = click.Path(exists=True, path_type=Path)
+
+
+class Positive(click.ParamType):
+    """A finite number larger than 0."""
+
+    name = "number"
+
+    def convert(self, value, param, ctx):
+        """Return the number, or fail with what is allowed."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a number", param, ctx)
+        if not 0 < number < float("inf"):
+            self.fail(f"{value!r} must be a finite number larger than 0", param, ctx)
+        return number
+
+
+POSITIVE = Positive()
+
+
+def _options(*options: Callable) -> Callable:
+    """Return a decorator that adds the options to a command, in this order."""
+
+    def add(command: Callable) -> Callable:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+DATA = _options(
+    click.option(
+        "--data", type=click.Choice(DATA_SETS), default="glyphs", show_default=True,
+        help="What to learn from: characters drawn from a seed, Omniglot, or your own images.",
+    ),
+    click.option(
+        "--data-folder", type=EXISTING,
+        help="Where the data lies: the folder with Omniglot's images_background.zip (else it is "
+        "downloaded once), or the folder of your images, one folder a class.",
+    ),
+)  # fmt: skip
+EPISODE = _options(
+    click.option("--ways", type=COUNT, default=5, show_default=True, help="Classes in a task."),
+    click.option("--shots", type=COUNT, default=1, show_default=True,
+                 help="Labelled images of each class."),
+)  # fmt: skip
+OUTPUT = _options(
+    click.option("--device", help="cpu, cuda, cuda:1, mps; left out, the best that is here."),
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+)
+TRAINING = _options(
+    click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True,
+                 help="Folder for checkpoints, log and model; a stopped training goes on there."),
+    DATA,
+    EPISODE,
+    click.option("--queries", type=COUNT, default=5, show_default=True,
+                 help="Images of each class to be judged by, in a task of the training."),
+    click.option("--iterations", type=COUNT, default=1000, show_default=True),
+    click.option("--beta", type=POSITIVE, default=1e-3, show_default=True,
+                 help="Learning rate of the meta-learner."),
+    click.option("--size", type=click.IntRange(min=4), default=28, show_default=True,
+                 help="Height and width of the images, in pixels."),
+    click.option("--filters", type=COUNT, default=64, show_default=True,
+                 help="Filters in each layer of the network."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+    click.option("--every", type=COUNT, default=100, show_default=True,
+                 help="Iterations from one checkpoint to the next."),
+    click.option("--episodes", type=click.IntRange(min=2), default=200, show_default=True,
+                 help="Tasks of the validation part that the result is measured on."),
+    OUTPUT,
+)  # fmt: skip
+FEATURES = click.option("--features", type=COUNT, default=64, show_default=True,
+                        help="Length of an image's embedding.")  # fmt: skip
+TASKS = click.option("--tasks", type=COUNT, default=8, show_default=True,
+                     help="Tasks in a meta-batch.")  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def meta_lib() -> None:
+    """Learn to learn: train a few-shot learner, evaluate it, classify your own images.
+
+    \b
+    For a start, in about a minute:
+      python -m meta_lib train protonet --out runs/first --iterations 100 --filters 16
+      python -m meta_lib evaluate runs/first --ways 5 --shots 1
+    """
+
+
+@meta_lib.group()
+def train() -> None:
+    """Meta-train a learner on the training part of a data set.
+
+    The result is measured on the validation part, which shares no class with it. To go on with a
+    training that was stopped, give the same command again. Several processes share the work:
+
+    \b
+      torchrun --nproc-per-node 2 -m meta_lib train maml --out runs/maml
+    """
+
+
+@train.command()
+@TRAINING
+@FEATURES
+@click.option("--pairs", type=click.IntRange(min=2), default=128, show_default=True,
+              help="Pairs in a batch, an even number.")  # fmt: skip
+@click.option("--margin", type=POSITIVE, default=1.0, show_default=True)
+@click.option("--measure", type=click.Choice(list(learners.MEASURES)), default="euclidean",
+              show_default=True, help="How two embeddings are compared.")  # fmt: skip
+def siamese(**options) -> None:
+    """A Siamese network: a learned metric, trained on pairs."""
+    _train("siamese", **options)
+
+
+@train.command()
+@TRAINING
+@FEATURES
+@TASKS
+@click.option("--distance", type=click.Choice(list(learners.LOGITS)), default="euclidean",
+              show_default=True, help="How an embedding is compared with a class.")  # fmt: skip
+def protonet(**options) -> None:
+    """A prototypical network: a learned metric, trained on episodes."""
+    _train("protonet", **options)
+
+
+@train.command()
+@TRAINING
+@TASKS
+@click.option("--alpha", type=POSITIVE, default=0.4, show_default=True,
+              help="Learning rate of the inner steps.")  # fmt: skip
+@click.option("--steps", type=COUNT, default=1, show_default=True, help="Inner steps.")
+@click.option("--variant", type=click.Choice(learners.VARIANTS), default="second-order",
+              show_default=True, help="MAML itself, or one of its relatives.")  # fmt: skip
+def maml(**options) -> None:
+    """MAML: a learned initialisation."""
+    _train("maml", **options)
+
+
+@train.command()
+@TRAINING
+@TASKS
+@click.option("--steps", type=COUNT, default=5, show_default=True, help="Updates in a task.")
+@click.option("--hidden", type=COUNT, default=20, show_default=True,
+              help="Units of the LSTM.")  # fmt: skip
+def lstm(**options) -> None:
+    """Ravi & Larochelle's LSTM optimizer: a learned update rule."""
+    _train("lstm", **options)
+
+
+@meta_lib.command()
+@click.argument("checkpoint", type=EXISTING)
+@click.option("--ways", type=COUNT, help="Classes in a task; left out, as in training.")
+@click.option("--shots", type=COUNT, help="Labelled images of each class; left out, as there.")
+@click.option("--queries", type=COUNT, default=5, show_default=True,
+              help="Images of each class to be classified.")  # fmt: skip
+@click.option("--episodes", type=click.IntRange(min=2), default=600, show_default=True,
+              help="Number of tasks.")  # fmt: skip
+@click.option("--data", type=click.Choice(DATA_SETS), help="Left out, that of the training.")
+@click.option("--data-folder", type=EXISTING, help="Where the data lies; left out, as in training.")
+@click.option("--part", type=click.Choice([*PARTS, "all"]), default="test", show_default=True,
+              help="Which classes; the parts share none.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--runs", "runs_path", type=EXISTING,
+              help="Omniglot's official one-shot runs, all_runs.zip or its folder, instead of "
+              "tasks drawn by chance.")  # fmt: skip
+@OUTPUT
+def evaluate(checkpoint: Path, runs_path: Path | None, as_json: bool, **options) -> None:
+    """Measure the accuracy of CHECKPOINT on many tasks, with its 95 % interval.
+
+    CHECKPOINT is the folder of a training, or its model.safetensors or checkpoint.safetensors.
+    """
+    with _failing_well(options.pop("device")):
+        learner, settings = learners.load(checkpoint)
+        if runs_path:
+            episodes = one_shot_runs(runs_path, settings["size"])
+            asked = {"runs": str(runs_path)}
+        else:
+            asked = {name: options[name] or settings[name] for name in ("ways", "shots", "data")}
+            asked |= {name: options[name] for name in ("queries", "episodes", "part", "seed")}
+            _check_ways(settings, asked["ways"])
+            episodes = _episodes(settings, folder=options["data_folder"], **asked)
+        for episode in episodes if runs_path else ():
+            _check_ways(settings, len(episode.support_y.unique()))
+        _report({"learner": settings["learner"], **asked, **_measure(learner, episodes)}, as_json)
+
+
+@meta_lib.command()
+@click.argument("checkpoint", type=EXISTING)
+@click.option("--support", type=EXISTING, required=True,
+              help="Folder of the labelled images, one folder a class.")  # fmt: skip
+@click.option("--query", type=EXISTING, required=True,
+              help="Folder of the images to be classified; with one folder a class, named as in "
+              "the support folder, the answers are judged too.")  # fmt: skip
+@OUTPUT
+def classify(
+    checkpoint: Path, support: Path, query: Path, device: str | None, as_json: bool
+) -> None:
+    """Classify your own images with CHECKPOINT, from a few labelled ones.
+
+    Images may be of any size and colour; they are made grey and square as in training.
+    """
+    with _failing_well(device):
+        learner, settings = learners.load(checkpoint)
+        known = image_folder(support, settings["size"])
+        _check_ways(settings, len(known))
+        files, images, labels = _queries(query, list(known), settings["size"])
+        shots = torch.tensor([len(group) for group in known.values()])
+        support_y = torch.arange(len(known)).repeat_interleave(shots).to(images.device)
+        episode = Episode(torch.cat(list(known.values())), support_y, images, labels)
+        answers = learner.classify(episode).tolist()
+        names = [list(known)[answer] for answer in answers]
+        judged = {"accuracy": None, "error_percent": None, "trials": len(names), "ci95": None}
+        if labels is not None:
+            judged = _judged([[a == y for a, y in zip(answers, labels.tolist(), strict=True)]])
+        listed = [{"file": f, "class": name} for f, name in zip(files, names, strict=True)]
+        _report({"learner": settings["learner"], **judged, "predictions": listed}, as_json)
+
+
+def _train(
+    name: str, out: Path, every: int, episodes: int, as_json: bool, data_folder: Path | None,
+    device: str | None, **options,
+) -> None:  # fmt: skip
+    if options.get("pairs", 0) % 2:
+        raise click.BadParameter("must be an even number", param_hint="--pairs")
+    with _failing_well(device), distributed.processes():
+        folder = str(data_folder) if data_folder else None
+        settings = {"learner": name, **options, "data_folder": folder}
+        shape = (settings["ways"], settings["shots"], settings["queries"])
+        judged = _episodes(settings, "validation", *shape, settings["seed"], episodes)
+        image_set = load_part(settings["data"], "train", settings["size"], folder)
+        sample_episode(image_set, *shape, Generator())  # too few images are noticed here
+        learner = learners.build(settings)
+        losses = learners.train(learner, settings, image_set, out, every)
+        if distributed.is_first():
+            result = {"learner": name, "model": str(out / "model.safetensors"), "loss": losses[-1]}
+            _report({**result, "part": "validation", **_measure(learner, judged)}, as_json)
+
+
+def _episodes(
+    settings: dict, part: str, ways: int, shots: int, queries: int, seed: int, episodes: int,
+    data: str | None = None, folder: Path | None = None,
+) -> list[Episode]:  # fmt: skip
+    data = data or settings["data"]
+    folder = folder or (settings["data_folder"] if data == settings["data"] else None)
+    image_set = load_part(data, part, settings["size"], folder)
+    generator = Generator().manual_seed(seed)
+    return [sample_episode(image_set, ways, shots, queries, generator) for _ in range(episodes)]
+
+
+def _measure(learner: learners.Learner, episodes: list[Episode]) -> dict:
+    return _judged([(learner.classify(e) == e.query_y).tolist() for e in episodes])
+
+
+def _judged(right: list[list[bool]]) -> dict:
+    """Return accuracy, error and interval; the trials of each episode are right or wrong.
+
+    The interval is over the episodes, or with one episode over its trials.
+    """
+    trials = sum(map(len, right))
+    values = right[0] if len(right) == 1 else [sum(one) / len(one) for one in right]
+    accuracy = sum(map(sum, right)) / trials
+    return {
+        "accuracy": accuracy,
+        "error_percent": 100 * (1 - accuracy),
+        "trials": trials,
+        "ci95": estimate([float(v) for v in values]).interval if len(values) > 1 else None,
+    }
+
+
+def _queries(folder: Path, classes: list[str], size: int):
+    """Return names, images and labels of the queries; labels are None for a folder of images."""
+    if not any(entry.is_dir() for entry in folder.iterdir() if entry.name[0] != "."):
+        return *flat_folder(folder, size), None
+    groups = image_folder(folder, size)
+    unknown = [name for name in groups if name not in classes]
+    if unknown:
+        raise click.UsageError(
+            f"--query holds the class folder {unknown[0]}, which --support lacks; "
+            f"it has {', '.join(classes)}"
+        )
+    files = [f"{name}/{file}" for name in groups for file in flat_folder(folder / name, size)[0]]
+    labels = [classes.index(name) for name, images in groups.items() for _ in images]
+    images = torch.cat(list(groups.values()))
+    return files, images, torch.tensor(labels, device=images.device)
+
+
+def _check_ways(settings: dict, ways: int) -> None:
+    if settings["learner"] in learners.FIXED_WAYS and ways != settings["ways"]:
+        raise click.UsageError(
+            f"this {settings['learner']} was trained for {settings['ways']} classes in a task, "
+            f"and cannot tell {ways} apart; train one with --ways {ways}, or use siamese or "
+            "protonet, which take any number"
+        )
+
+
+def _report(result: dict, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    for line in result.pop("predictions", []):
+        click.echo(f"{line['file']}: {line['class']}")
+    if result["accuracy"] is not None:
+        within = "" if result["ci95"] is None else f" ± {100 * result['ci95']:.1f}"
+        click.echo(
+            f"{result['learner']}: accuracy {100 * result['accuracy']:.1f}{within} %, "
+            f"error {result['error_percent']:.1f} %, {result['trials']} trials"
+        )
+    if "model" in result:
+        click.echo(f"model: {result['model']}")
+
+
+@contextmanager
+def _failing_well(named_device: str | None) -> Iterator[None]:
+    """Choose the device, and turn what goes wrong into a message and an exit code."""
+    if named_device:
+        os.environ["META_LIB_DEVICE"] = named_device
+    try:
+        device()
+        yield
+    except (NotACheckpoint, NotOmniglot, OSError, FloatingPointError) as error:
+        raise click.ClickException(str(error)) from error
+    except (ValueError, TypeError) as error:
+        raise click.UsageError(str(error)) from error
+    except KeyboardInterrupt as error:
+        raise click.ClickException(
+            "stopped; to go on from the last checkpoint give the same command again"
+        ) from error
