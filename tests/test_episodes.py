@@ -33,6 +33,8 @@ def numbered_images(*samples):
 def test_an_episode_holds_what_was_asked_for(samples, ways, shots, queries, seed):
     image_set = numbered_images(*samples)
     episode = sample_episode(image_set, ways, shots, queries, torch.Generator().manual_seed(seed))
+    again = sample_episode(image_set, ways, shots, queries, torch.Generator().manual_seed(seed))
+    assert all(torch.equal(a, b) for a, b in zip(episode, again, strict=True))
     support, query = episode.support_x.flatten().tolist(), episode.query_x.flatten().tolist()
 
     assert len(support) == ways * shots and len(query) == ways * queries

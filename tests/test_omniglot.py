@@ -181,7 +181,7 @@ def check_runs(runs, ways, size=28):
         assert rows.tolist() == sorted(set(rows.tolist()))
 
 
-RUNS = one_shot_run("run10", ways=2) | one_shot_run("run01") | one_shot_run("run02", ways=5)
+RUNS = one_shot_run("run10", ways=2) | one_shot_run("run01") | one_shot_run("run2", ways=5)
 
 
 def below(folder, files):
@@ -203,9 +203,10 @@ def test_reads_an_unpacked_folder_of_runs(tmp_path, monkeypatch):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+    (tmp_path / "all_runs" / "run01" / "test" / "folder.png").mkdir()
     check_runs(one_shot_runs(tmp_path), [3, 5, 2])
     check_runs(one_shot_runs(tmp_path / "all_runs"), [3, 5, 2])
-    check_runs(one_shot_runs(tmp_path / "all_runs" / "run02"), [5])
+    check_runs(one_shot_runs(tmp_path / "all_runs" / "run2"), [5])
     monkeypatch.chdir(tmp_path / "all_runs" / "run10")
     check_runs(one_shot_runs("."), [2])
 
@@ -236,6 +237,12 @@ def test_what_a_computer_adds_to_an_archive_is_passed_over(tmp_path):
     check_runs(one_shot_runs(write_zip(tmp_path / "all_runs.zip", files)), [3])
 
 
+def jpeg():
+    buffer = io.BytesIO()
+    Image.new("L", (105, 105)).save(buffer, format="JPEG")
+    return buffer.getvalue()
+
+
 ONE = one_shot_run("run01")
 LABELS = ONE["run01/class_labels.txt"]
 
@@ -245,6 +252,8 @@ LABELS = ONE["run01/class_labels.txt"]
     [
         ({}, "holds no file named like runNN/training/classNN.png"),
         (drawings(), "not the one-shot runs in their official layout"),
+        # More digits than Python makes a number of.
+        (one_shot_run("run" + 5000 * "9"), "not the one-shot runs in their official layout"),
         (
             {name: content for name, content in ONE.items() if not name.endswith(".txt")},
             "run01/class_labels.txt must give each image of run01/test .* missing or does not",
@@ -270,8 +279,12 @@ LABELS = ONE["run01/class_labels.txt"]
             "run01/class_labels.txt must give each",
         ),
         ({"run01/training/class01.png": png(1)}, "run01/class_labels.txt must give each"),
-        (ONE | {"run01/test/item01.png": b"no image"}, "run01/test/item01.png cannot be read"),
-        (ONE | {"run01/test/item01.png": bytes(2_000_000)}, "unpack to 2,000,000 bytes"),
+        (ONE | {"run01/test/item01.png": b"no image"}, "zip: run01/test/item01.png cannot be read"),
+        (ONE | {"run01/test/item01.png": jpeg()}, "run01/test/item01.png cannot be read"),
+        (
+            ONE | {"run01/test/item01.png": bytes(2_000_000)},
+            "zip: run01/test/item01.png would unpack to 2,000,000 bytes",
+        ),
         (ONE | {"run01/class_labels.txt": b" " * 1_000_001}, "unpack to 1,000,001 bytes"),
         (ONE | {"run01/test/../../item01.png": png(1)}, "is a place outside the archive"),
     ],
@@ -307,7 +320,7 @@ def test_large_files_in_a_folder_are_refused_as_in_an_archive(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    with pytest.raises(NotOmniglot, match="item01.png would unpack to 1,000,001 bytes"):
+    with pytest.raises(NotOmniglot, match=f"{tmp_path.name}: item01.png would unpack"):
         one_shot_runs(tmp_path)
 
 

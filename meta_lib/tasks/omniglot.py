@@ -31,7 +31,7 @@ MD5 = {
 }
 LAYOUT = re.compile(r"(?P<alphabet>[^/]+)/(?P<character>character\d+)/\d+_\d+\.png$")
 RUN = re.compile(
-    r"(?P<run>(?:.*/)?run\d+)/"
+    r"(?P<run>(?:.*/)?run\d{1,9})/"
     r"(?P<file>training/class\d+\.png|test/item\d+\.png|class_labels\.txt)$"
 )
 DAMAGE = (
@@ -83,7 +83,7 @@ def one_shot_runs(path: str | os.PathLike, size: int = 28) -> list[Episode]:
     images runNN/training/classNN.png, which are the support set, one a class; the test images
     runNN/test/itemNN.png, the queries; and runNN/class_labels.txt, which says in each line which
     test image is of which training image's class. Officially there are 20 runs of 20 classes and
-    20 queries, all of one alphabet. Images are (1, size, size), ink 1 and paper 0.
+    20 queries, each within one alphabet. Images are (1, size, size), ink 1 and paper 0.
 
     Raises FileNotFoundError if there is no `path`, and NotOmniglot if what it holds is damaged or
     laid out differently. Nothing is unpacked.
@@ -114,10 +114,10 @@ def _one_shot_run(run: str, drawings: dict[str, np.ndarray], labels: str, source
     training = sorted(name for name in drawings if name.startswith("training/"))
     test = sorted(name for name in drawings if name.startswith("test/"))
     # Each line is "runNN/test/itemNN.png runNN/training/classNN.png", an item and its class.
-    names = [name.removeprefix(f"{Path(run).name}/") for name in labels.split()]
-    items, classes = names[::2], names[1::2]
-    fitting = len(items) == len(classes) and {*classes} <= {*training}
-    if not fitting or not items or sorted(items) != test:
+    words = [name.removeprefix(f"{Path(run).name}/") for name in labels.split()]
+    items, classes = words[::2], words[1::2]
+    one_class_each = test and sorted(items) == test and len(items) == len(classes)
+    if not (one_class_each and {*classes} <= {*training}):
         raise NotOmniglot(
             f"{source}: {run}/class_labels.txt must give each image of {run}/test the name of one "
             f"image of {run}/training, but it is missing or does not"
