@@ -141,6 +141,12 @@ def test_a_loss_that_is_not_finite_stops_the_training():
     assert weight.item() == pytest.approx(0.9), "the weights must be those before the bad step"
 
 
+def test_a_loss_that_is_not_finite_is_noticed_even_if_its_gradient_is():
+    weight = torch.tensor([1.0], requires_grad=True)
+    with pytest.raises(FloatingPointError, match="the loss became inf and the gradient's norm 1.0"):
+        minimise([("w", weight)], lambda: weight.sum() + math.inf, 5, 0.1)
+
+
 def test_a_gradient_that_is_not_finite_stops_the_training():
     weight = torch.tensor([1.0], requires_grad=True)
     factors = iter([1.0, 0.0])
