@@ -30,7 +30,7 @@ def _usable(name: str) -> torch.device:
     except Exception as error:
         raise ValueError(
             f"META_LIB_DEVICE is {name!r}, which cannot be used here for "
-            f"{torch.get_default_dtype()}: {error}. Allowed: cpu, cuda, cuda:N or mps, where the "
-            "machine has it; unset the variable to let the book choose."
+            f"{torch.get_default_dtype()}. Allowed: cpu, cuda, cuda:N or mps, where the machine "
+            "has it; unset the variable to let the book choose."
         ) from error
     return torch.device(name)

@@ -119,7 +119,7 @@ def maml_learner(settings: Settings) -> Learner:
 
 
 def lstm_learner(settings: Settings) -> Learner:
-    """Build Ravi & Larochelle's optimizer: `ways`, `filters`, `hidden`, `steps`, `tasks`, `beta`."""
+    """Build the gated LSTM: `ways`, `filters`, `hidden`, `steps`, `tasks`, `beta`."""
     network = conv_network(settings["ways"], settings["filters"])
     loss, like = loss_of(network, F.cross_entropy), parameters_of(network)
     optimizer = lstm_optimizer.GatedOptimizer(flatten(like), settings["hidden"])

@@ -236,7 +236,7 @@ def classify(
 @torch.no_grad()
 def diagnose(loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int) -> str:
     """Return where adaptation first leaves the finite numbers: task, inner step and α."""
-    theta = expand(phi, len(episodes.support_x))
+    theta = expand({n: w.detach() for n, w in phi.items()}, len(episodes.support_x))
     for step in range(steps + 1):
         losses = loss(theta, episodes.support_x, episodes.support_y)
         lost = (~losses.isfinite()).nonzero().flatten().tolist()

@@ -136,13 +136,13 @@ def save_model(run: Run, weights: dict[str, Tensor], settings: Config) -> None:
 def read_model(path: str | os.PathLike) -> Saved:
     """Return weights and buffers, settings and iteration of a model, a checkpoint or a run.
 
-    `path` is a model.safetensors, a checkpoint.safetensors, or the folder of a run that is done.
+    `path` is a model.safetensors, a checkpoint.safetensors, or the folder of a run, done or not.
 
     Raises FileNotFoundError if nothing is there, NotACheckpoint for anything else.
     """
     path = Path(path)
     if path.is_dir():
-        path = path / MODEL
+        path = path / (MODEL if (path / MODEL).exists() else CHECKPOINT)
     saved = unpack(path.read_bytes(), path)
     model = {
         name: tensor

@@ -74,7 +74,7 @@ def minimise(
                 raise FloatingPointError(
                     f"{label}: the loss became {value.item()} and the gradient's norm "
                     f"{norm.item()} in iteration {done + 1} of {iterations}, with beta = {rate}. "
-                    + (f"{diagnose()} " if diagnose else "")
+                    + (f"{diagnose()}. " if diagnose else "")
                     + "Try a smaller learning rate."
                 )
             optimizer.step()
