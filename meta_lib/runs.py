@@ -143,6 +143,11 @@ def read_model(path: str | os.PathLike) -> Saved:
     path = Path(path)
     if path.is_dir():
         path = path / MODEL
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path.parent} holds no {MODEL}, which a training writes at its end. Start it "
+                f"again to go on, or name its {CHECKPOINT}."
+            )
     saved = unpack(path.read_bytes(), path)
     model = {
         name: tensor
@@ -188,7 +193,7 @@ def unpack(content: bytes, file: Path) -> Saved:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: what was there before stays until the new one is safe.
 
-    Raises OSError, with the file's name, if it cannot be written.
+    Raises OSError with the file's name if it cannot be written.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -201,7 +206,7 @@ def write_whole(path: Path, content: bytes) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise OSError(f"{path} could not be written: {error}") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager
