@@ -97,7 +97,7 @@ def conv_network(
     layers: list[nn.Module] = []
     for block in range(blocks):
         layers += [
-            nn.Conv2d(1 if block == 0 else filters, filters, 3, stride=2, padding=1),
+            nn.Conv2d(1 if block == 0 else filters, filters, 3, stride=2, padding=1, bias=False),
             RunningBatchNorm(filters) if running_statistics else BatchNorm(filters),
             nn.ReLU(),
         ]

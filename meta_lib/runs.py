@@ -142,7 +142,16 @@ def read_model(path: str | os.PathLike) -> Saved:
     """
     path = Path(path)
     if path.is_dir():
+<<<<<<< HEAD
         path = path / (MODEL if (path / MODEL).exists() else CHECKPOINT)
+=======
+        path = path / MODEL
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path.parent} holds no {MODEL}, which a training writes at its end. Start it "
+                f"again to go on, or name its {CHECKPOINT}."
+            )
+>>>>>>> 71db04d776f249f5768a6844aa572d83d1000586
     saved = unpack(path.read_bytes(), path)
     model = {
         name: tensor
@@ -188,7 +197,7 @@ def unpack(content: bytes, file: Path) -> Saved:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: what was there before stays until the new one is safe.
 
-    Raises OSError, with the file's name, if it cannot be written.
+    Raises OSError with the file's name if it cannot be written.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -201,7 +210,7 @@ def write_whole(path: Path, content: bytes) -> None:
         finally:
             part.unlink(missing_ok=True)
     except OSError as error:
-        raise OSError(f"{path} could not be written: {error}") from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 @contextmanager

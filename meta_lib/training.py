@@ -69,17 +69,19 @@ def minimise(
             value = value.detach()
             gradients = [weight.grad for weight in weights.values() if weight.grad is not None]
             distributed.average([value, *gradients])
-            norm = torch.nn.utils.clip_grad_norm_(weights.values(), clip or math.inf)
-            if not (value.isfinite() and norm.isfinite()):
+            norm = torch.cat([gradient.reshape(-1) for gradient in gradients]).norm().item()
+            losses.append(value.item())
+            if not (math.isfinite(losses[-1]) and math.isfinite(norm)):
                 raise FloatingPointError(
-                    f"{label}: the loss became {value.item()} and the gradient's norm "
-                    f"{norm.item()} in iteration {done + 1} of {iterations}, with beta = {rate}. "
-                    + (f"{diagnose()}. " if diagnose else "")
+                    f"{label}: the loss became {losses[-1]} and the gradient's norm {norm} "
+                    f"in iteration {done + 1} of {iterations}, with beta = {rate}. "
+                    + (f"{diagnose()} " if diagnose else "")
                     + "Try a smaller learning rate."
                 )
+            if clip is not None:
+                torch.nn.utils.clip_grad_norm_(weights.values(), clip)
             optimizer.step()
-            losses.append(value.item())
-            record(iteration=done + 1, loss=losses[-1], gradient_norm=norm.item(), beta=rate)
+            record(iteration=done + 1, loss=losses[-1], gradient_norm=norm, beta=rate)
             progress.set_postfix(loss=f"{losses[-1]:.3f}")
     return losses
 

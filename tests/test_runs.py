@@ -354,10 +354,10 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     runs.write_whole(file, b"old")
 
     def fail(*arguments):
-        raise OSError("broken")
+        raise OSError(errno.EIO, "broken")
 
     for call in ("fsync", "replace"):
-        with monkeypatch.context() as broken, pytest.raises(OSError, match=f"{file} could not be"):
+        with monkeypatch.context() as broken, pytest.raises(OSError, match=f"broken: '{file}'"):
             broken.setattr(os, call, fail)
             runs.write_whole(file, b"new")
         assert file.read_bytes() == b"old"
@@ -391,8 +391,10 @@ def test_a_loss_that_is_not_finite_leaves_the_last_checkpoint(tmp_path):
 
 
 def test_what_is_no_model_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="holds no model.safetensors.*Start it again"):
         read_model(tmp_path)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_model(tmp_path / "nowhere")
     (tmp_path / runs.MODEL).write_bytes(b"\x80\x04nonsense, and no pickle is ever read")
     with pytest.raises(NotACheckpoint, match="model.safetensors is damaged, or not a safetensors"):
         read_model(tmp_path)
