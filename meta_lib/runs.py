@@ -136,22 +136,18 @@ def save_model(run: Run, weights: dict[str, Tensor], settings: Config) -> None:
 def read_model(path: str | os.PathLike) -> Saved:
     """Return weights and buffers, settings and iteration of a model, a checkpoint or a run.
 
-    `path` is a model.safetensors, a checkpoint.safetensors, or the folder of a run, done or not.
+    `path` is a model.safetensors, a checkpoint.safetensors, or the folder of a run that is done.
 
     Raises FileNotFoundError if nothing is there, NotACheckpoint for anything else.
     """
     path = Path(path)
     if path.is_dir():
-<<<<<<< HEAD
-        path = path / (MODEL if (path / MODEL).exists() else CHECKPOINT)
-=======
         path = path / MODEL
         if not path.exists():
             raise FileNotFoundError(
                 f"{path.parent} holds no {MODEL}, which a training writes at its end. Start it "
                 f"again to go on, or name its {CHECKPOINT}."
             )
->>>>>>> 71db04d776f249f5768a6844aa572d83d1000586
     saved = unpack(path.read_bytes(), path)
     model = {
         name: tensor
