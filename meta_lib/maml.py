@@ -242,11 +242,11 @@ def diagnose(loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps
         lost = (~losses.isfinite()).nonzero().flatten().tolist()
         if lost:
             return (
-                f"task {lost[0] + 1} of {len(losses)}: the support loss is {losses[lost[0]]:.3g} "
-                f"after {step} of {steps} inner steps with alpha = {_shown(alpha)}"
+                f"In task {lost[0] + 1} of {len(losses)} the support loss is {losses[lost[0]]:.3g} "
+                f"after {step} of {steps} inner steps, with alpha = {_shown(alpha)}."
             )
         theta = inner_step(loss, theta, episodes.support_x, episodes.support_y, alpha)
-    return f"all support losses are finite, over {steps} inner steps with alpha = {_shown(alpha)}"
+    return f"All support losses are finite in {steps} inner steps with alpha = {_shown(alpha)}."
 
 
 def _check(phi: Parameters, x: Tensor, y: Tensor, alpha: Alpha, steps: int) -> None:

@@ -86,22 +86,25 @@ def conv_network(
 
     Each block halves the image: 3 × 3 convolution of stride 2, batch normalisation, ReLU; then
     the mean over what is left of the image, and a linear layer. Batch normalisation uses the
-    statistics of the batch, as in the paper. With `running_statistics` it keeps an average of
-    them, which `eval()` uses, so that an image's output does not depend on its neighbours.
+    statistics of the batch, as in the paper.
+
+    With `running_statistics` it is a network for embeddings: it keeps an average of the statistics,
+    which `eval()` uses, so that an image's output does not depend on its neighbours; and its last
+    layer has no bias, which no distance between two outputs would see.
 
     Raises TypeError or ValueError unless the three sizes are whole numbers of at least 1.
     """
     checks.whole_number("outputs", outputs)
     checks.whole_number("filters", filters)
     checks.whole_number("blocks", blocks)
+    norm = RunningBatchNorm if running_statistics else BatchNorm
     layers: list[nn.Module] = []
-    for block in range(blocks):
-        layers += [
-            nn.Conv2d(1 if block == 0 else filters, filters, 3, stride=2, padding=1, bias=False),
-            RunningBatchNorm(filters) if running_statistics else BatchNorm(filters),
-            nn.ReLU(),
-        ]
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(filters, outputs)]
+    for inputs in [1] + (blocks - 1) * [filters]:
+        # Batch normalisation would subtract a bias again.
+        convolution = nn.Conv2d(inputs, filters, 3, stride=2, padding=1, bias=False)
+        layers += [convolution, norm(filters), nn.ReLU()]
+    last = nn.Linear(filters, outputs, bias=not running_statistics)
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), last]
     return nn.Sequential(*layers).to(device())
 
 

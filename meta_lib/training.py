@@ -75,7 +75,7 @@ def minimise(
                 raise FloatingPointError(
                     f"{label}: the loss became {losses[-1]} and the gradient's norm {norm} "
                     f"in iteration {done + 1} of {iterations}, with beta = {rate}. "
-                    + (f"{diagnose()}. " if diagnose else "")
+                    + (f"{diagnose()} " if diagnose else "")
                     + "Try a smaller learning rate."
                 )
             if clip is not None:

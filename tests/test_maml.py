@@ -294,7 +294,7 @@ def test_a_loss_that_is_not_finite_is_traced_to_its_task():
     wild = parabolas([1.0, 1e200], [0.0, 0.0], [1.0, 1.0], [0.0, 0.0])
     where = maml.diagnose(vmap(parabola), phi_of(0.7), wild, 1.0, 3)
     assert where == (
-        "task 2 of 2: the support loss is inf after 1 of 3 inner steps with alpha = 1.0"
+        "In task 2 of 2 the support loss is inf after 1 of 3 inner steps, with alpha = 1.0."
     )
 
 

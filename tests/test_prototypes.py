@@ -207,7 +207,7 @@ def test_training_helps_on_classes_that_it_never_saw(generator):
     losses = prototypes.train(
         network, lambda: sample_episodes(seen, 2, 8, 1, 2, generator), 80, beta=5e-3
     )
-    assert len(losses) == 80 and sum(losses[-20:]) < 0.8 * sum(losses[:20])
+    assert len(losses) == 80 and sum(losses[-20:]) < 0.9 * sum(losses[:20])
     assert score() > before + 0.05
     assert not network.training, "the network was left in training mode"
 
