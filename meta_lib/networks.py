@@ -1,7 +1,7 @@
 """The networks of the book, and how to call one with weights that it does not own.
 
 Small on purpose: they mirror section 5 of Finn, Abbeel & Levine (2017),
-https://arxiv.org/abs/1703.03400.
+https://arxiv.org/abs/1703.03400. Explained in part 3, "MAML".
 """
 
 from collections.abc import Callable

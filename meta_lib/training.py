@@ -1,4 +1,8 @@
-"""The one training loop of the book: every learner is meta-trained by it."""
+"""The one training loop of the book: every learner is meta-trained by it.
+
+Explained in part 1, "The limits of machine learning", section "A network and the loop that trains
+it".
+"""
 
 import math
 import os
