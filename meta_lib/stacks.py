@@ -125,7 +125,9 @@ def _apart(x: Tensor, tasks: int) -> Tensor:
 
 
 def _is_plain(layer: nn.Conv2d) -> bool:
-    return layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    return (
+        layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+    )
 
 
 def _is_first_block(*layers: nn.Module) -> bool:

@@ -90,6 +90,19 @@ def minimise(
     return losses
 
 
+def first_lost(losses: Tensor) -> str:
+    """Say in which task, and after how many steps, losses (steps + 1, tasks) leave the numbers."""
+    steps, tasks = len(losses) - 1, losses.shape[1]
+    lost = (~losses.isfinite()).nonzero().tolist()
+    if not lost:
+        return f"All support losses are finite over {steps} inner steps"
+    step, task = lost[0]
+    return (
+        f"In task {task + 1} of {tasks} the support loss is {losses[step, task]:.3g} "
+        f"after {step} of {steps} inner steps"
+    )
+
+
 def _by_name(parameters: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
     for pair in parameters:
