@@ -16,7 +16,7 @@ from meta_lib.layers import BatchNorm, RunningBatchNorm
 from meta_lib.stacks import Parameters, forward_stack
 
 Loss = Callable[[Parameters, Tensor, Tensor], Tensor]
-"""From weights θ, inputs x and targets y to one number, L(θ)."""
+"""From weights θ, inputs x and targets y to one number, L(θ); for a stack to one a task."""
 
 
 def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -78,10 +78,9 @@ def forward(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
     One task: weights as in the network, x (n, …), returns (n, outputs). A stack: each weight and x
     with a first dimension of size tasks, returns (tasks, n, outputs).
     """
-    name, weight = next(iter(theta.items()))
-    if weight.ndim == network.get_parameter(name).ndim:
-        return functional_call(network, theta, (x,))
-    return forward_stack(network, theta, x)
+    if _is_stack(network, theta):
+        return forward_stack(network, theta, x)
+    return functional_call(network, theta, (x,))
 
 
 def loss_of(network: nn.Module, criterion: Callable[..., Tensor]) -> Loss:
@@ -93,7 +92,7 @@ def loss_of(network: nn.Module, criterion: Callable[..., Tensor]) -> Loss:
 
     def loss(theta: Parameters, x: Tensor, y: Tensor) -> Tensor:
         predicted = forward(network, theta, x)
-        if predicted.ndim == 2:
+        if not _is_stack(network, theta):
             return criterion(predicted, y)
         each = criterion(predicted.flatten(0, 1), y.flatten(0, 1), reduction="none")
         return each.view(len(predicted), -1).mean(dim=1)
@@ -129,3 +128,8 @@ def flat_loss(loss: Loss, like: Parameters) -> Callable[[Tensor, Tensor, Tensor]
         return loss(unflatten(vector, like), x, y)
 
     return of_vector
+
+
+def _is_stack(network: nn.Module, theta: Parameters) -> bool:
+    name, weight = next(iter(theta.items()))
+    return weight.ndim > network.get_parameter(name).ndim
