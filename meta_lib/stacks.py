@@ -88,7 +88,7 @@ def first_block(
 
         γ (W p - W m) / √(diag(W C Wᵀ) + ε) + β  =  W' p + β - W' m,   W' = γ W / √(…)
 
-    The convolution's own bias would fall out. This saves the normalisation of the largest layer,
+    This saves the normalisation of the largest layer,
     forwards and backwards; in deeper layers the patches are too long for it to pay.
     """
     patches = F.unfold(
@@ -134,7 +134,7 @@ def _is_first_block(*layers: nn.Module) -> bool:
     if [type(layer) for layer in layers] != [nn.Conv2d, BatchNorm]:
         return False
     convolution = layers[0]
-    short = convolution.weight[0].numel() <= 32
+    short = convolution.weight[0].numel() <= 32 and convolution.bias is None
     return short and _is_plain(convolution) and convolution.dilation == (1, 1)
 
 
