@@ -88,8 +88,8 @@ def first_block(
 
         γ (W p - W m) / √(diag(W C Wᵀ) + ε) + β  =  W' p + β - W' m,   W' = γ W / √(…)
 
-    This saves the normalisation of the largest layer,
-    forwards and backwards; in deeper layers the patches are too long for it to pay.
+    This saves the normalisation of the largest layer, forwards and backwards; in deeper layers the
+    patches are too long for it to pay.
     """
     patches = F.unfold(
         x.flatten(0, 1), convolution.kernel_size, padding=convolution.padding,

@@ -22,7 +22,7 @@ NETWORKS = {
         nn.Conv2d(1, 3, 3, dilation=2, bias=False), BatchNorm(3), nn.Flatten()
     ),
     "groups": lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2)),
-    "padding by name": lambda: nn.Sequential(nn.Conv2d(1, 2, 3, padding="same"), BatchNorm(2)),
+    "padding by name": lambda: nn.Sequential(nn.Conv2d(1, 2, 3, padding="same"), nn.Tanh()),
     "another norm": lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Flatten()),
     "oblong first block": lambda: nn.Sequential(
         nn.Conv2d(1, 3, (3, 5), stride=(2, 3), padding=(1, 2), bias=False),
