@@ -1,4 +1,4 @@
-"""Pictures of part 3, "The LSTM optimizer", and the runs that they show."""
+"""Pictures of part 3, "The LSTM optimizer"."""
 
 import math
 
@@ -6,43 +6,11 @@ import torch
 from torch import Tensor
 
 from meta_lib.evaluation import Estimate
-from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
+from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe, subplots
 
-RIVALS = {
-    "SGD": (torch.optim.SGD, {}),
-    "Nesterov": (torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
-    "RMSprop": (torch.optim.RMSprop, {}),
-    "Adam": (torch.optim.Adam, {}),
-}
-COLOURS = {"LSTM": BLUE, "SGD": BLACK, "Nesterov": GREEN, "RMSprop": PURPLE, "Adam": RED}
-
-
-def follow(optimizer, loss, theta: Tensor, steps: int) -> Tensor:
-    """Return a learned optimizer's losses (steps + 1, tasks); `unroll` without its graph."""
-    state, losses = optimizer.initial_state(theta), []
-    for _ in range(steps + 1):
-        theta = theta.detach().requires_grad_()
-        value = loss(theta)
-        losses.append(value.detach())
-        (gradient,) = torch.autograd.grad(value.sum(), theta)
-        with torch.no_grad():
-            theta, state = optimizer(theta, gradient, losses[-1], state)
-    return torch.stack(losses)
-
-
-def run_rival(name: str, rate: float, loss, theta: Tensor, steps: int, **settings) -> Tensor:
-    """Return the losses (steps + 1, tasks) of one of torch's own optimizers."""
-    make, usual = RIVALS[name]
-    theta = theta.clone().requires_grad_()
-    optimizer = make([theta], lr=rate, **{**usual, **settings})
-    losses = []
-    for _ in range(steps + 1):
-        optimizer.zero_grad()
-        value = loss(theta)
-        losses.append(value.detach())
-        value.sum().backward()
-        optimizer.step()
-    return torch.stack(losses)
+COLOURS = {
+    "LSTM": BLUE, "SGD": BLACK, "momentum": SKY, "NAG": GREEN, "RMSprop": PURPLE, "Adam": RED,
+}  # fmt: skip
 
 
 def median_interval(values: Tensor) -> Estimate:
