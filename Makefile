@@ -6,6 +6,7 @@ VENV      := .venv
 BIN       := $(VENV)/bin
 HTML      := _build/html
 PORT      ?= 8000
+THREADS   ?= 1
 NOTEBOOKS ?= $(shell find book -name '*.ipynb' -not -path '*/.*' | sort)
 
 LIBRARY := $(shell find meta_lib -type f -not -name '*.pyc')
@@ -16,12 +17,13 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book test notebooks serve clean
+.PHONY: help book test notebooks benchmarks serve clean
 
 help:
 	@echo "make book       build the book in $(HTML)/"
 	@echo "make test       check the code, run the notebooks, build the book and check it"
 	@echo "make notebooks  run the notebooks and store their outputs (NOTEBOOKS=... for some only)"
+	@echo "make benchmarks measure the library beside others, by THREADS=1 or more (benchmarks/README.md)"
 	@echo "make serve      show the book at http://localhost:$(PORT)/ (PORT=... for another port)"
 	@echo "make clean      remove the built book and the Python environment"
 
@@ -58,6 +60,11 @@ notebooks: $(VENV)/.installed
 	  --ExecutePreprocessor.timeout=300 --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
 	$(BIN)/jupyter nbconvert --coalesce-streams --inplace $(NOTEBOOKS)
+
+benchmarks: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@for of in maml lstm_optimizer siamese; do \
+	  $(BIN)/python benchmarks/$$of.py --threads $(THREADS) || exit 1; done
 
 serve: book
 	$(BIN)/python -m http.server --bind localhost --directory $(HTML) $(PORT)

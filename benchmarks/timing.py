@@ -1,0 +1,132 @@
+"""What the benchmarks share: equality first, then time, memory and the machine's own rate."""
+
+import argparse
+import gc
+import os
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
+import torch
+from torch import Tensor
+
+from meta_lib.device import device
+
+Run = Callable[[], Iterable[Tensor]]
+"""One variant, ready to go: it does the whole work and returns the gradients."""
+
+Times = dict[str, float]
+"""The median seconds of each variant."""
+
+LEAST_ROUNDS = 5
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """Read --threads and --seconds, set the threads, and print on what machine this runs."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
+    parser.add_argument(
+        "--seconds", type=float, default=10, help="time for each comparison (default 10)"
+    )
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    load = f"load {os.getloadavg()[0]:.1f}"
+    print(f"\n{_machine()}, threads: {asked.threads}, {load} at the start\n", flush=True)
+    return asked
+
+
+def compare(prepare: Callable[[], dict[str, Run]], seconds: float) -> tuple[float, Times]:
+    """Return the largest relative difference in float64, and the times in float32.
+
+    `prepare` makes the runs, each time with the same weights and tasks.
+
+    Raises ArithmeticError if the gradients differ by 1e-8 or more.
+    """
+    torch.set_default_dtype(torch.float64)
+    try:
+        runs = prepare()
+        first, *others = (torch.cat([part.flatten() for part in run()]) for run in runs.values())
+    finally:
+        torch.set_default_dtype(torch.float32)
+    difference = max(((other - first).norm() / first.norm()).item() for other in others)
+    if not difference < 1e-8:
+        raise ArithmeticError(f"the gradients of {', '.join(runs)} differ by {difference:.1e}")
+    return difference, in_turns(prepare(), seconds)
+
+
+def in_turns(runs: dict[str, Callable[[], object]], seconds: float) -> Times:
+    """Return the median seconds of each run. All take turns, so that a busy moment hits all."""
+    for run in runs.values():
+        run()
+    taken = {name: [] for name in runs}
+    rounds, end = 0, time.perf_counter() + seconds
+    while rounds < LEAST_ROUNDS or time.perf_counter() < end:
+        rounds += 1
+        for name, run in runs.items():
+            # What the one before has left behind is not for this one to clear up.
+            gc.collect()
+            _wait()
+            start = time.perf_counter()
+            run()
+            _wait()
+            taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def peak_memory(threads: int, prepare: Callable[..., Run], *of: object) -> float:
+    """Return by how many MiB one run of `prepare(*of)` raises the memory in use at its peak.
+
+    On the CPU it is the peak resident memory (getrusage) of a process that does nothing else; on
+    CUDA it is what torch has allocated.
+    """
+    # A process that starts by exec, as with "spawn", counts its parent's peak as its own.
+    with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as alone:
+        return alone.submit(_peak_memory, threads, prepare, of).result()
+
+
+def matmul_rate(size: int = 2048, seconds: float = 2) -> float:
+    """Return the FLOP a second of this machine's float32 matrix product, size × size."""
+    a, b = torch.rand(2, size, size, device=device()).unbind()
+    return 2 * size**3 / in_turns({"product": lambda: a @ b}, seconds)["product"]
+
+
+def row(*cells: object) -> None:
+    """Print one row of a Markdown table."""
+    print("|", " | ".join(map(str, cells)), "|", flush=True)
+
+
+def head(*titles: str) -> None:
+    """Print the head of a Markdown table."""
+    row(*titles)
+    row(*(len(titles) * ["---"]))
+
+
+def _peak_memory(threads: int, prepare: Callable[..., Run], of: tuple[object, ...]) -> float:
+    torch.set_num_threads(threads)
+    run = prepare(*of)
+    before = _most_memory()
+    run()
+    return (_most_memory() - before) / 2**20
+
+
+def _most_memory() -> int:
+    if device().type == "cuda":
+        return torch.cuda.max_memory_allocated()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _wait() -> None:
+    if device().type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _machine() -> str:
+    if device().type == "cuda":
+        return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{os.cpu_count()} CPU cores, {capability}, torch {torch.__version__}"
