@@ -1,16 +1,19 @@
 """The learned optimizers against worked numbers, closed forms and torch's own LSTM."""
 
+import copy
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.func import vmap
+from torch.func import functional_call, vmap
 
 from meta_lib import lstm_optimizer as learned
-from meta_lib.networks import flat_loss, flatten, loss_of, mlp, parameters_of
+from meta_lib.networks import flat_loss, flatten, loss_of, mlp, parameters_of, unflatten
+from meta_lib.runs import Run, read_model
 from meta_lib.tasks.draws import normal
+from meta_lib.tasks.episodes import Episode, unstack
 from meta_lib.tasks.quadratics import sample_quadratics
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
 
@@ -215,6 +218,94 @@ def test_gated_training_learns_initialisation_and_gates(generator):
     assert query_loss() < 0.9 * before
     assert not torch.equal(optimizer.initialisation, start), "the initialisation was not learned"
     assert not torch.equal(optimizer.input_gate.bias, gate), "the gates were not learned"
+
+
+def gated(generator):
+    network = mlp(2, 8, 4, activation=nn.Tanh)
+    loss, like = loss_of(network, F.cross_entropy), parameters_of(network)
+    optimizer = learned.GatedOptimizer(4 * flatten(like), hidden=2)
+    for gate in (optimizer.input_gate, optimizer.forget_gate):
+        nn.init.normal_(gate.weight, std=0.1, generator=generator)
+    labels = torch.arange(4).repeat(2)
+    tasks = Episode(
+        normal(3, 8, 2, generator=generator), labels.expand(3, 8),
+        normal(3, 8, 2, generator=generator), labels.expand(3, 8),
+    )  # fmt: skip
+    return network, loss, like, optimizer, tasks
+
+
+def test_gated_adaptation_and_its_answers_are_those_of_the_last_update(generator):
+    network, loss, like, optimizer, tasks = gated(generator)
+    theta, answers = learned.adapt(optimizer, loss, like, tasks, 4), []
+    for number, task in enumerate(unstack(tasks)):
+        one = flat_loss(loss, like)
+        moments = learned.unroll(
+            optimizer,
+            lambda theta, one=one, task=task: one(theta[0], task.support_x, task.support_y)[None],
+            optimizer.start(1),
+            4,
+        )
+        torch.testing.assert_close(theta[number], moments[-1].theta[0])
+        weights = unflatten(moments[-1].theta[0].detach(), like)
+        expected = functional_call(network, weights, (task.query_x,)).argmax(dim=1)
+        assert torch.equal(learned.classify(optimizer, network, loss, task, 4), expected)
+        answers.append(expected)
+    assert torch.stack(answers).unique().numel() > 1, "a constant answer proves little"
+
+
+def test_gated_training_takes_clipped_decaying_adam_steps(generator, tmp_path):
+    network, loss, like, optimizer, tasks = gated(generator)
+    by_hand = copy.deepcopy(optimizer)
+    run = Run(tmp_path, {})
+    losses = learned.train_gated(
+        optimizer, loss, like, lambda: tasks, 3, steps=2, beta=0.1, clip=0.01, run=run
+    )
+    adam = torch.optim.Adam(by_hand.parameters())
+    for done, expected in enumerate(losses):
+        adam.param_groups[0]["lr"] = 0.1 * (1 - done / 3)
+        adam.zero_grad()
+        theta = learned.adapt(by_hand, loss, like, tasks, 2)
+        value = flat_loss(loss, like)(theta, tasks.query_x, tasks.query_y).mean()
+        assert value.item() == pytest.approx(expected)
+        value.backward()
+        norm = nn.utils.clip_grad_norm_(by_hand.parameters(), 0.01)
+        assert norm > 0.01, "nothing was clipped"
+        adam.step()
+    for ours, theirs in zip(optimizer.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert read_model(tmp_path).iteration == 3
+
+
+def test_gated_training_has_the_rate_and_the_clip_that_it_says(generator):
+    network, loss, like, optimizer, tasks = gated(generator)
+    twin = copy.deepcopy(optimizer)
+    # Steep tasks, whose gradients a clip of 0.25 cuts.
+    steep = tasks._replace(query_x=50 * tasks.query_x)
+    learned.train_gated(optimizer, loss, like, lambda: steep, 2, steps=2)
+    learned.train_gated(twin, loss, like, lambda: steep, 2, steps=2, beta=1e-3, clip=0.25)
+    for ours, theirs in zip(optimizer.parameters(), twin.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert (optimizer.initialisation - 4 * flatten(like)).abs().max() < 0.01
+
+
+def test_the_gated_optimizer_begins_as_it_says():
+    optimizer = learned.GatedOptimizer(torch.zeros(3))
+    assert optimizer.features.hidden_size == 20
+    assert optimizer.input_gate.bias.item() == -4.5 and optimizer.forget_gate.bias.item() == 4.5
+    for gate in (optimizer.input_gate, optimizer.forget_gate):
+        assert gate.weight.abs().max() <= 0.01 and gate.weight.min() < 0 < gate.weight.max()
+    with pytest.raises(ValueError, match="hidden must be at least 1, but was 0"):
+        learned.GatedOptimizer(torch.zeros(3), hidden=0)
+
+
+def test_the_gates_remember(generator):
+    optimizer = gated(generator)[3]
+    start, gradient = torch.zeros(1, 60), torch.ones(1, 60)
+    state = optimizer.initial_state(start)
+    _, later = optimizer(start, gradient, torch.ones(1), state)
+    _, forgetful = optimizer(start, gradient, torch.ones(1), (*state[:2], *later[2:]))
+    _, remembering = optimizer(start, gradient, torch.ones(1), later)
+    assert not torch.allclose(forgetful[0], remembering[0])
 
 
 def test_gated_training_says_where_a_loss_is_not_finite(generator):

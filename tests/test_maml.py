@@ -18,6 +18,7 @@ from meta_lib.networks import (
     parameters_of,
     unflatten,
 )
+from meta_lib.runs import Run, read_model
 from meta_lib.tasks.episodes import Episode, sample_episodes, unstack
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
@@ -322,6 +323,107 @@ def test_training_makes_new_waves_easier_to_fit(generator):
     for name, weight in network.named_parameters():
         assert torch.equal(weight, before[name]), "the network itself was changed"
     assert not any(weight.requires_grad for weight in phi.values())
+
+
+@pytest.mark.parametrize(
+    "variation",
+    [
+        {},
+        {"first_order": True},
+        {"step_weights": [0.3, 0.7]},
+        {"reptile": True},
+        {"alpha": "head"},
+        {"alpha": "learned"},
+    ],
+    ids=str,
+)
+def test_training_takes_adams_steps_on_the_meta_loss(variation, generator):
+    network = mlp(1, 4, 1, activation=torch.nn.Tanh)
+    loss, by_hand = loss_of(network, F.mse_loss), parameters_of(network)
+    batches = [sample_points(sample_waves(3, generator), 4, 4, generator) for _ in range(3)]
+    rates = {"head": maml.head_rates, "learned": maml.learned_rates}.get(variation.get("alpha"))
+    alphas = [rates(by_hand, 0.1) if rates else 0.1 for _ in range(2)]
+    options = {name: value for name, value in variation.items() if name != "alpha"}
+
+    waiting = iter(batches)
+    phi, losses = maml.train(
+        network, loss, lambda: next(waiting), 3, alphas[0], beta=0.01, steps=2, **options
+    )
+
+    by_hand = {name: weight.requires_grad_() for name, weight in by_hand.items()}
+    learned = [*alphas[1].values()] if variation.get("alpha") == "learned" else []
+    adam = torch.optim.Adam([*by_hand.values(), *learned], lr=0.01)
+    reptile = options.pop("reptile", False)
+    for batch, expected in zip(batches, losses, strict=True):
+        adam.zero_grad()
+        if reptile:
+            value = maml.reptile_loss(loss, by_hand, batch, alphas[1], 2)
+        else:
+            value = maml.meta_loss(loss, by_hand, batch, alphas[1], 2, **options)
+        assert value.item() == pytest.approx(expected)
+        value.backward()
+        adam.step()
+    torch.testing.assert_close(flatten(phi), flatten(by_hand).detach())
+    if learned:
+        torch.testing.assert_close(flatten(alphas[0]), flatten(alphas[1]))
+
+
+def test_one_step_with_second_derivatives_is_the_default(generator):
+    network = conv_network(3, filters=2, blocks=1)
+    loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
+    tasks = sample_episodes(glyphs(4, 8, size=12), 2, 3, 2, 2, generator)
+    one, gradient = unstack(tasks)[0], maml.meta_gradient(loss, phi, tasks, 0.4)[0]
+    second_order = maml.meta_gradient(loss, phi, tasks, 0.4, 1, False)[0]
+    assert torch.equal(flatten(gradient), flatten(second_order))
+    theta = maml.inner_step(loss, phi, one.support_x, one.support_y, 0.4)
+    adapted = maml.adapt(loss, phi, one.support_x, one.support_y, 0.4)
+    assert torch.equal(flatten(adapted), flatten(theta))
+    by_one = maml.classify(network, loss, phi, one, 0.4, steps=1)
+    assert torch.equal(maml.classify(network, loss, phi, one, 0.4), by_one)
+
+
+@pytest.mark.parametrize("first_order", [False, True])
+def test_what_adapt_keeps_for_later_derivatives(first_order):
+    phi = {"t": torch.tensor(0.7, requires_grad=True)}
+    theta = maml.adapt(
+        parabola, phi, torch.tensor([3.0]), torch.tensor([-1.0]), 0.1, 2, first_order
+    )
+    (slope,) = torch.autograd.grad(theta["t"], phi["t"])
+    assert slope.item() == pytest.approx(1 if first_order else (1 - 0.1 * 3) ** 2)
+
+
+def test_the_head_is_the_last_layer_alone():
+    phi = {"body.0.weight": 0, "body.1.weight": 1, "body.1.bias": 2}
+    assert maml.head_rates(phi, 0.1) == {"body.1.weight": 0.1, "body.1.bias": 0.1}
+    assert maml.head_rates({"0.weight": 0, "1.weight": 1}, 0.1) == {"1.weight": 0.1}
+
+
+def test_the_diagnosis_speaks_of_many_rates_and_of_none_lost():
+    tame = parabolas([1.0], [0.0], [1.0], [0.0])
+    where = maml.diagnose(vmap(parabola), phi_of(0.7), tame, {"t": 0.1}, 2)
+    assert where == (
+        "All support losses are finite over 2 inner steps, with alpha = one rate for each weight."
+    )
+
+
+def test_a_run_is_labelled_and_kept(tmp_path, generator):
+    network = mlp(1, 3, 1)
+    loss = loss_of(network, F.mse_loss)
+    rates = maml.learned_rates(parameters_of(network), 0.01)
+    run = Run(tmp_path, {}, generators={"tasks": generator})
+
+    def sample():
+        return sample_points(sample_waves(2, generator), 4, 4, generator)
+
+    phi, _ = maml.train(network, loss, sample, 2, alpha=rates, run=run)
+    kept = read_model(tmp_path).tensors
+    assert list(kept) == [*phi, *(f"alpha.{name}" for name in phi)]
+    assert all(torch.equal(kept[name], phi[name]) for name in phi)
+    wild = parabolas([1e200], [0.0], [1.0], [0.0])
+    broken = torch.nn.Module()
+    broken.t = torch.nn.Parameter(torch.tensor(0.7))
+    with pytest.raises(FloatingPointError, match="MAML: the loss .*In task 1 of 1 the support"):
+        maml.train(broken, vmap(parabola), lambda: wild, 1, alpha=1.0, steps=3)
 
 
 def test_classification_uses_the_adapted_weights(generator):
