@@ -17,13 +17,14 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book test notebooks benchmarks serve clean
+.PHONY: help book test notebooks mutants benchmarks serve clean
 
 help:
 	@echo "make book       build the book in $(HTML)/"
 	@echo "make test       check the code, run the notebooks, build the book and check it"
 	@echo "make notebooks  run the notebooks and store their outputs (NOTEBOOKS=... for some only)"
 	@echo "make benchmarks measure the library beside others, by THREADS=1 or more (benchmarks/README.md)"
+	@echo "make mutants    break the algorithms line by line and see what the tests notice (20 minutes)"
 	@echo "make serve      show the book at http://localhost:$(PORT)/ (PORT=... for another port)"
 	@echo "make clean      remove the built book and the Python environment"
 
@@ -66,11 +67,17 @@ benchmarks: $(VENV)/.installed
 	@for of in maml lstm_optimizer siamese; do \
 	  $(BIN)/python benchmarks/$$of.py --threads $(THREADS) || exit 1; done
 
+# Breaks each line of the algorithms in turn; what the tests do not notice is listed at the end.
+mutants: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 serve: book
 	$(BIN)/python -m http.server --bind localhost --directory $(HTML) $(PORT)
 
 clean:
-	rm -rf _build $(VENV)
+	rm -rf _build mutants $(VENV)
 
 $(VENV)/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
