@@ -110,7 +110,7 @@ def meta_lib() -> None:
     """Learn to learn: train a few-shot learner, evaluate it, classify your own images.
 
     \b
-    For a start, in about a minute:
+    For a start, in about ten seconds:
       python -m meta_lib train protonet --out runs/first --iterations 100 --filters 16
       python -m meta_lib evaluate runs/first --ways 5 --shots 1
     """

@@ -1,4 +1,7 @@
-"""Where the arithmetic happens. The only module that names a device."""
+"""Where the arithmetic happens. The only module that names a device.
+
+The preface, section "How to run it".
+"""
 
 import os
 

@@ -3,7 +3,7 @@
 Started by `torchrun`, every process draws the same meta-batch from the same seed, takes its share
 of the tasks, and the gradients are averaged before each step, so that all processes hold the same
 weights as one process would. The messages are torch.distributed's. Without torchrun there is one
-process, and everything here does nothing.
+process, and everything here does nothing. The preface, section "How to run it".
 """
 
 import os

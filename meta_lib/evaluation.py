@@ -1,4 +1,8 @@
-"""How good is a learner? Accuracies over many episodes, with an interval that says how sure."""
+"""How good is a learner? Accuracies over many episodes, with an interval that says how sure.
+
+Explained in part 1, "The limits of machine learning", section "The first limit: labels", and in
+part 5, "Few-shot character recognition", section "What is measured, and how sure it is".
+"""
 
 import math
 from collections.abc import Callable, Iterable, Sequence

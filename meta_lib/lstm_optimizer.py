@@ -23,7 +23,7 @@ from meta_lib.device import device
 from meta_lib.networks import Loss, Parameters, flat_loss, forward, parameters_of, unflatten
 from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
-from meta_lib.training import minimise
+from meta_lib.training import first_lost, minimise
 
 TaskLosses = Callable[[Tensor], Tensor]
 """From θ (tasks, coordinates) to the loss of each task (tasks,)."""
@@ -286,13 +286,18 @@ def adapt(
 
     Each update sees the whole support set of its task; the episodes are stacked.
     """
+    return _adaptation(optimizer, loss, like, episodes, steps)[-1].theta
+
+
+def _adaptation(
+    optimizer: GatedOptimizer, loss: Loss, like: Parameters, episodes: Episode, steps: int
+) -> list[Step]:
     vector_loss = flat_loss(loss, like)
 
     def support_losses(theta: Tensor) -> Tensor:
         return vector_loss(theta, episodes.support_x, episodes.support_y)
 
-    theta = optimizer.start(len(episodes.support_x))
-    return unroll(optimizer, support_losses, theta, steps)[-1].theta
+    return unroll(optimizer, support_losses, optimizer.start(len(episodes.support_x)), steps)
 
 
 def train_gated(
@@ -312,12 +317,15 @@ def train_gated(
     weights. Gradients are clipped, as in the paper. `run` says where checkpoints and the log go
     (`runs`).
 
-    Raises as `unroll` and `training.minimise` do.
+    Raises as `unroll` and `training.minimise` do. When a loss is not finite the error says in
+    which task and after how many updates.
     """
+    moments: list[Step] = []
 
     def query_loss() -> Tensor:
         episodes = sample()
-        theta = adapt(optimizer, loss, like, episodes, steps)
+        moments[:] = _adaptation(optimizer, loss, like, episodes, steps)
+        theta = moments[-1].theta
         return flat_loss(loss, like)(theta, episodes.query_x, episodes.query_y).mean()
 
     return minimise(
@@ -329,6 +337,7 @@ def train_gated(
         decay=True,
         label="gated optimizer",
         run=run,
+        diagnose=lambda: f"{first_lost(torch.stack([m.losses for m in moments]))}.",
     )
 
 

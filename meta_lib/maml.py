@@ -27,7 +27,7 @@ from meta_lib import checks
 from meta_lib.networks import Loss, Parameters, expand, forward, parameters_of
 from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
-from meta_lib.training import minimise
+from meta_lib.training import first_lost, minimise
 
 Alpha = float | dict[str, float | Tensor]
 """The inner rate: one number for all weights, or a rate for each weight by name, a number or a
@@ -233,20 +233,16 @@ def classify(
         return forward(network, theta, episode.query_x).argmax(dim=-1)
 
 
-@torch.no_grad()
 def diagnose(loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int) -> str:
     """Return where adaptation first leaves the finite numbers: task, inner step and α."""
-    theta = expand({n: w.detach() for n, w in phi.items()}, len(episodes.support_x))
-    for step in range(steps + 1):
-        losses = loss(theta, episodes.support_x, episodes.support_y)
-        lost = (~losses.isfinite()).nonzero().flatten().tolist()
-        if lost:
-            return (
-                f"In task {lost[0] + 1} of {len(losses)} the support loss is {losses[lost[0]]:.3g} "
-                f"after {step} of {steps} inner steps, with alpha = {_shown(alpha)}."
-            )
-        theta = inner_step(loss, theta, episodes.support_x, episodes.support_y, alpha)
-    return f"All support losses are finite in {steps} inner steps with alpha = {_shown(alpha)}."
+    theta = expand({name: weight.detach() for name, weight in phi.items()}, len(episodes.support_x))
+    losses = []
+    with torch.no_grad():
+        for _ in range(steps + 1):
+            losses.append(loss(theta, episodes.support_x, episodes.support_y))
+            theta = inner_step(loss, theta, episodes.support_x, episodes.support_y, alpha)
+    shown = "one rate for each weight" if isinstance(alpha, dict) else alpha
+    return f"{first_lost(torch.stack(losses))}, with alpha = {shown}."
 
 
 def _check(phi: Parameters, x: Tensor, y: Tensor, alpha: Alpha, steps: int) -> None:
@@ -263,7 +259,3 @@ def _check(phi: Parameters, x: Tensor, y: Tensor, alpha: Alpha, steps: int) -> N
 
 def _is_learned(rate: float | Tensor) -> bool:
     return isinstance(rate, Tensor) and rate.requires_grad
-
-
-def _shown(alpha: Alpha) -> str:
-    return "one rate for each weight" if isinstance(alpha, dict) else f"{alpha}"

@@ -1,7 +1,7 @@
 """The networks of the book, and how to call one with weights that it does not own.
 
 Small on purpose: they mirror section 5 of Finn, Abbeel & Levine (2017),
-https://arxiv.org/abs/1703.03400.
+https://arxiv.org/abs/1703.03400. Explained in part 3, "MAML".
 """
 
 from collections.abc import Callable
@@ -10,59 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from meta_lib import checks, distributed
+from meta_lib import checks
 from meta_lib.device import device
-
-Parameters = dict[str, Tensor]
-"""The weights of a network by name, as `parameters_of` returns them."""
+from meta_lib.layers import BatchNorm, RunningBatchNorm
+from meta_lib.stacks import Parameters, forward_stack
 
 Loss = Callable[[Parameters, Tensor, Tensor], Tensor]
-"""From weights θ, inputs x and targets y to one number, L(θ)."""
-
-
-class BatchNorm(nn.Module):
-    """Batch normalisation by the batch's own mean and variance, for (n, channels, height, width).
-
-    Ioffe & Szegedy (2015), https://arxiv.org/abs/1502.03167. Written out because torch's own layer
-    has silently wrong second derivatives under vmap, where MAML needs them
-    (https://github.com/pytorch/functorch/issues/534); `tests/test_maml.py` would notice.
-    """
-
-    def __init__(self, channels: int, epsilon: float = 1e-5):
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
-        self.epsilon = epsilon
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x with mean 0 and variance 1 in each channel, then scaled and shifted."""
-        mean = x.mean(dim=(0, 2, 3), keepdim=True)
-        variance = (x - mean).square().mean(dim=(0, 2, 3), keepdim=True)
-        return self.weight * (x - mean) * torch.rsqrt(variance + self.epsilon) + self.bias
-
-
-class RunningBatchNorm(nn.BatchNorm2d):
-    """torch's batch normalisation with running statistics, for a batch shared out to processes.
-
-    In training every process uses the mean and variance of the whole batch, as one process would
-    (`distributed`), so all must call it together. With one process it is torch's own layer.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return x normalised, by the batch's statistics in training, else by the running ones."""
-        if not self.training or distributed.count() == 1:
-            return super().forward(x)
-        mean = distributed.mean_over_processes(x.mean(dim=(0, 2, 3), keepdim=True))
-        squares = (x - mean).square().mean(dim=(0, 2, 3), keepdim=True)
-        variance = distributed.mean_over_processes(squares)
-        samples = distributed.count() * x.numel() // x.shape[1]
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            rate = self.momentum or 1 / self.num_batches_tracked.item()
-            self.running_mean.lerp_(mean.flatten(), rate)
-            self.running_var.lerp_(variance.flatten() * samples / (samples - 1), rate)
-        normal = (x - mean) * torch.rsqrt(variance + self.eps)
-        return self.weight[:, None, None] * normal + self.bias[:, None, None]
+"""From weights θ, inputs x and targets y to one number, L(θ); for a stack to one a task."""
 
 
 def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
@@ -124,28 +78,9 @@ def forward(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
     One task: weights as in the network, x (n, …), returns (n, outputs). A stack: each weight and x
     with a first dimension of size tasks, returns (tasks, n, outputs).
     """
-    name, weight = next(iter(theta.items()))
-    if weight.ndim == network.get_parameter(name).ndim:
-        return functional_call(network, theta, (x,))
-    if isinstance(network, nn.Sequential) and all(isinstance(m, _STACKABLE) for m in network):
-        return _forward_stack(network, theta, x)
-    each = [{name: weight[task] for name, weight in theta.items()} for task in range(len(x))]
-    return torch.stack(
-        [functional_call(network, t, (one,)) for t, one in zip(each, x, strict=True)]
-    )
-
-
-_STACKABLE = (nn.Linear, nn.ReLU, nn.Tanh, nn.Sigmoid)
-
-
-def _forward_stack(network: nn.Sequential, theta: Parameters, x: Tensor) -> Tensor:
-    for name, layer in network.named_children():
-        if isinstance(layer, nn.Linear):
-            weight, bias = theta[f"{name}.weight"], theta[f"{name}.bias"]
-            x = torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
-        else:
-            x = layer(x)
-    return x
+    if _is_stack(network, theta):
+        return forward_stack(network, theta, x)
+    return functional_call(network, theta, (x,))
 
 
 def loss_of(network: nn.Module, criterion: Callable[..., Tensor]) -> Loss:
@@ -157,7 +92,7 @@ def loss_of(network: nn.Module, criterion: Callable[..., Tensor]) -> Loss:
 
     def loss(theta: Parameters, x: Tensor, y: Tensor) -> Tensor:
         predicted = forward(network, theta, x)
-        if predicted.ndim == 2:
+        if not _is_stack(network, theta):
             return criterion(predicted, y)
         each = criterion(predicted.flatten(0, 1), y.flatten(0, 1), reduction="none")
         return each.view(len(predicted), -1).mean(dim=1)
@@ -193,3 +128,8 @@ def flat_loss(loss: Loss, like: Parameters) -> Callable[[Tensor, Tensor, Tensor]
         return loss(unflatten(vector, like), x, y)
 
     return of_vector
+
+
+def _is_stack(network: nn.Module, theta: Parameters) -> bool:
+    name, weight = next(iter(theta.items()))
+    return weight.ndim > network.get_parameter(name).ndim

@@ -1,4 +1,8 @@
-"""The one training loop of the book: every learner is meta-trained by it."""
+"""The one training loop of the book: every learner is meta-trained by it.
+
+Explained in part 1, "The limits of machine learning", section "A network and the loop that trains
+it".
+"""
 
 import math
 import os
@@ -84,6 +88,19 @@ def minimise(
             record(iteration=done + 1, loss=losses[-1], gradient_norm=norm, beta=rate)
             progress.set_postfix(loss=f"{losses[-1]:.3f}")
     return losses
+
+
+def first_lost(losses: Tensor) -> str:
+    """Say in which task, and after how many steps, losses (steps + 1, tasks) leave the numbers."""
+    steps, tasks = len(losses) - 1, losses.shape[1]
+    lost = (~losses.isfinite()).nonzero().tolist()
+    if not lost:
+        return f"All support losses are finite over {steps} inner steps"
+    step, task = lost[0]
+    return (
+        f"In task {task + 1} of {tasks} the support loss is {losses[step, task]:.3g} "
+        f"after {step} of {steps} inner steps"
+    )
 
 
 def _by_name(parameters: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:

@@ -1,6 +1,10 @@
 """What must hold for the built book; `make test` builds it first."""
 
+import importlib
+import inspect
+import pkgutil
 import re
+from copy import copy
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -8,6 +12,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+
+import meta_lib
 
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
@@ -173,3 +179,69 @@ def test_every_reference_is_listed():
     )
     listed = soup("book/bibliography.html").select("div.citation, dl.citation dt")
     assert len(listed) == len(keys), f"{len(keys)} references, {len(listed)} on the page"
+
+
+@cache
+def library():
+    """Collect the public functions and classes of the library: name to page and object."""
+    found = {}
+    for module in pkgutil.walk_packages(meta_lib.__path__, "meta_lib."):
+        part = module.name.split(".")[1]
+        if part not in ("checks", "commands", "figures", "widgets") and "._" not in module.name:
+            for name, entry in vars(importlib.import_module(module.name)).items():
+                kind = inspect.isfunction(entry) or inspect.isclass(entry)
+                if kind and entry.__module__ == module.name and not name.startswith("_"):
+                    found[f"{module.name}.{name}"] = f"book/library/meta_lib.{part}.html", entry
+    return found
+
+
+@pytest.fixture(params=library())
+def entry(request):
+    """Go through the library's functions and classes: name, heading and text on its page."""
+    page, _ = library()[request.param]
+    heading = soup(page).find(id=request.param)
+    assert heading, f"{request.param} is not on {page}"
+    return request.param, heading, heading.find_next_sibling("dd")
+
+
+def test_an_entry_says_what_its_docstring_says(entry):
+    """No word and no sign of a docstring is lost, or taken for markup."""
+    name, _, text = entry
+    _, described = library()[name]
+    text = copy(text)
+    for tag in text.find_all("a", class_="external"):
+        tag.string = tag["href"]  # the theme abbreviates some
+
+    def signs(words):
+        return re.sub("[\\s`'\"‘’“”]", "", words)
+
+    assert signs(inspect.getdoc(described)) in signs(text.get_text())
+    if described.__init__.__doc__ and "__init__" in vars(described):
+        assert signs(inspect.getdoc(described.__init__)) in signs(text.get_text())
+
+
+def test_an_entry_leads_to_its_source(entry):
+    _, heading, _ = entry
+    assert heading.find("a", href=re.compile(r"_modules/meta_lib/.*#"))
+
+
+def test_an_entry_leads_to_its_chapter_and_back(entry):
+    name, _, text = entry
+    explained = next(
+        part for part in text.find_all("p") if part.get_text().startswith("Explained in: ")
+    )
+    chapters = [tag["href"].split("#")[0].removeprefix("../") for tag in explained.find_all("a")]
+    assert chapters
+    page, _ = library()[name]
+    for chapter in chapters:
+        address = f"{page.removeprefix('book/')}#{name}"
+        back = [tag for tag in soup(f"book/{chapter}").select("article a[href]")]
+        assert any(tag["href"].endswith(address) for tag in back), f"{chapter} does not link {name}"
+
+
+def test_names_in_code_lead_to_the_library(page):
+    """What a code cell calls as `module.name(…)` is a link, somewhere on the page."""
+    code = "\n".join(cell.get_text() for cell in soup(page).select(".cell_input pre"))
+    called = [name for name in library() if f" {'.'.join(name.split('.')[-2:])}(" in code]
+    linked = [tag["href"].split("#")[-1] for tag in soup(page).select(".cell_input pre a[href]")]
+    report(sorted(set(called) - set(linked)), f"{page} calls without a link")

@@ -62,7 +62,7 @@ def test_the_source_is_the_librarys_own(screen):
     markdown = screen.shown[0][0]
     assert isinstance(markdown, Markdown)
     assert markdown.data.startswith("```python\ndef inner_step(")
-    assert "weight - alpha * gradient[name]" in markdown.data
+    assert "theta[name] - rate * slope" in markdown.data
     assert "def meta_update(" in markdown.data and markdown.data.endswith("```")
 
 

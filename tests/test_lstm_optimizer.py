@@ -217,6 +217,18 @@ def test_gated_training_learns_initialisation_and_gates(generator):
     assert not torch.equal(optimizer.input_gate.bias, gate), "the gates were not learned"
 
 
+def test_gated_training_says_where_a_loss_is_not_finite(generator):
+    network = mlp(1, 3, 1)
+    like = parameters_of(network)
+    optimizer = learned.GatedOptimizer(flatten(like), hidden=2)
+    tasks = sample_points(sample_waves(3, generator), 4, 4, generator)
+    tasks.support_y[1] = math.inf
+    with pytest.raises(FloatingPointError, match="In task 2 of 3 the support loss is inf after 0"):
+        learned.train_gated(
+            optimizer, loss_of(network, F.mse_loss), like, lambda: tasks, 1, steps=2
+        )
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [

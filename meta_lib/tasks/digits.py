@@ -1,6 +1,7 @@
 """Scikit-learn's handwritten digits: 1,797 real images of 8 × 8 pixels, on disk with the library.
 
-Alpaydin & Kaynak (1998), https://doi.org/10.24432/C50P49. Used in part 1.
+Alpaydin & Kaynak (1998), https://doi.org/10.24432/C50P49. Used in part 1,
+"The limits of machine learning".
 """
 
 import torch

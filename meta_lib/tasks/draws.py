@@ -1,7 +1,8 @@
 """Random numbers that a seed makes the same on every machine.
 
 They are drawn on the CPU in 64 bits, where torch's streams are the same everywhere, and only then
-cast to torch's default dtype and moved to the book's device.
+cast to torch's default dtype and moved to the book's device. The preface, section "What you can
+rely on".
 """
 
 import torch

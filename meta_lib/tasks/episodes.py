@@ -20,8 +20,10 @@ class Episode(NamedTuple):
     """One task, or a stack of tasks when every tensor has one more dimension in front.
 
     For images, with N ways, K shots and Q queries a class, labels being 0 to N - 1:
-    support_x (N·K, channels, height, width), support_y (N·K,),
-    query_x   (N·Q, channels, height, width), query_y   (N·Q,).
+
+        support_x (N·K, channels, height, width), support_y (N·K,),
+        query_x   (N·Q, channels, height, width), query_y   (N·Q,).
+
     For regression x and y are (K, 1) in the support set and (Q, 1) in the query set.
     """
 
@@ -38,6 +40,8 @@ def sample_episode(
 
     Support and query never share an image. The same generator state gives the same episode on
     every machine. Both sets are ordered by class: `shots` images of class 0, then of class 1, …
+    Built step by step in part 2, "Meta-learning and machine learning", section "The code: episodes
+    of characters".
 
     Raises TypeError or ValueError if `ways`, `shots` or `queries` is not a whole number of at
     least 1 (0 queries are allowed), if the set has fewer classes than `ways`, or if a class has

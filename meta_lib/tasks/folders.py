@@ -2,6 +2,7 @@
 
 Every image set of the book is grey with ink 1 on paper 0. Pictures come otherwise: in colour, of
 any shape, light on dark, on paper that a camera saw as grey. `read_ink` makes them alike.
+Used in part 5, "Few-shot character recognition".
 """
 
 import io

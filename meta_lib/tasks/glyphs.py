@@ -4,7 +4,8 @@ A class is one to four pen strokes, each a smooth curve through the unit square.
 draws it differently: the curve's points shift, the sheet is turned, sheared and scaled, and the
 pen is thicker or thinner. So few-shot recognition has an endless data set without a download.
 The idea of characters as pen strokes with a drawer's variation is Lake, Salakhutdinov &
-Tenenbaum's (2015), https://doi.org/10.1126/science.aab3050. Used from part 2 on.
+Tenenbaum's (2015), https://doi.org/10.1126/science.aab3050. Explained in part 1,
+"What meta-learning offers", section "Many small tasks, then a real one".
 """
 
 import math

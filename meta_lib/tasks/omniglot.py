@@ -2,7 +2,8 @@
 
 Lake, Salakhutdinov & Tenenbaum (2015), https://doi.org/10.1126/science.aab3050. Read from a
 folder, or downloaded once from the authors' repository; and the authors' one-shot classification
-runs, by which published error rates are measured. Used in part 5.
+runs, by which published error rates are measured. Used in part 5,
+"Few-shot character recognition", section "The same notebook with real handwriting".
 """
 
 import lzma

@@ -1,0 +1,312 @@
+"""The command line, as its users type it: what works, what is refused, what goes on."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from meta_lib.commands import meta_lib
+from meta_lib.learners import VARIANTS
+from meta_lib.tasks.glyphs import glyphs
+from meta_lib.tasks.parts import PARTS, deal, load_part
+
+SMALL = "--iterations 2 --filters 4 --size 14 --episodes 2".split()
+
+
+@pytest.fixture(autouse=True)
+def as_on_the_command_line(monkeypatch):
+    """32 bits as in a fresh process, few glyphs, and a device that does not outlive the test."""
+    torch.set_default_dtype(torch.float32)
+    monkeypatch.setenv("META_LIB_DEVICE", "cpu")
+    monkeypatch.setattr("meta_lib.tasks.parts.GLYPHS", {p: (12, s) for s, p in enumerate(PARTS)})
+
+
+def run(*arguments):
+    return CliRunner().invoke(meta_lib, [str(argument) for argument in arguments])
+
+
+def result(*arguments):
+    """Run with --json, which must leave exactly one JSON object on standard output."""
+    answer = run(*arguments, "--json")
+    assert answer.exit_code == 0, answer.output
+    (line,) = answer.stdout.splitlines()
+    found = json.loads(line)
+    assert found.keys() >= {"accuracy", "error_percent", "trials", "ci95"}
+    return found
+
+
+def drawing(path, image):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((255 * (1 - image[0].numpy())).astype(np.uint8)).save(path)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """Train a model of each kind, small and quickly."""
+    folder = tmp_path_factory.mktemp("models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("meta_lib.tasks.parts.GLYPHS", {p: (12, s) for s, p in enumerate(PARTS)})
+        patch.setenv("META_LIB_DEVICE", "cpu")
+        torch.set_default_dtype(torch.float32)
+        for learner in ("siamese", "protonet", "maml", "lstm"):
+            found = result("train", learner, "--out", folder / learner, *SMALL)
+            assert found["model"] == str(folder / learner / "model.safetensors")
+            assert found["trials"] == 2 * 25 and found["part"] == "validation"
+        torch.set_default_dtype(torch.float64)
+    return folder
+
+
+@pytest.mark.parametrize("learner", ["siamese", "protonet", "maml", "lstm"])
+def test_a_trained_model_is_evaluated(learner, models):
+    found = result("evaluate", models / learner, "--episodes", 3, "--queries", 2)
+    assert found["trials"] == 3 * 5 * 2 and found["ways"] == 5 and found["part"] == "test"
+    assert 0 <= found["accuracy"] <= 1 and found["ci95"] >= 0
+    assert found["error_percent"] == pytest.approx(100 * (1 - found["accuracy"]))
+    again = result("evaluate", models / learner / "model.safetensors", "--episodes", 3,
+                   "--queries", 2)  # fmt: skip
+    assert again == found
+    said = run("evaluate", models / learner, "--episodes", 3, "--queries", 2)
+    assert f"accuracy {100 * found['accuracy']:.1f} ± {100 * found['ci95']:.1f} %" in said.stdout
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_relatives_of_maml_are_trained(variant, tmp_path):
+    out = tmp_path / "run"
+    trained = result("train", "maml", "--variant", variant, "--out", out, *SMALL)
+    assert result("evaluate", out, "--part", "validation", "--episodes", 2, "--seed", 0)[
+        "accuracy"
+    ] == pytest.approx(trained["accuracy"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("siamese", "--measure", "cosine"),
+        ("siamese", "--measure", "weighted-l1"),
+        ("protonet", "--distance", "cosine"),
+    ],
+)
+def test_each_measure_is_trained_and_kept(options, tmp_path):
+    trained = result("train", *options, "--out", tmp_path / "run", *SMALL)
+    found = result("evaluate", tmp_path / "run", "--part", "validation", "--episodes", 2,
+                   "--seed", 0)  # fmt: skip
+    assert found["accuracy"] == pytest.approx(trained["accuracy"])
+
+
+def one_shot_runs(folder, runs):
+    for number, images in enumerate(runs, start=1):
+        at, lines = folder / f"run{number:02d}", []
+        for way, (shown, asked) in enumerate(images, start=1):
+            drawing(at / "training" / f"class{way:02d}.png", shown)
+            drawing(at / "test" / f"item{way:02d}.png", asked)
+            name = f"run{number:02d}"
+            lines.append(f"{name}/test/item{way:02d}.png {name}/training/class{way:02d}.png")
+        (at / "class_labels.txt").write_text("\n".join(lines))
+    return folder
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+@pytest.mark.parametrize("zipped", [False, True])
+def test_official_runs_are_evaluated(runs, zipped, models, tmp_path):
+    source = glyphs(4 * runs, 2, size=14)
+    pairs = [images.unbind() for images in source.values()]
+    # The query is the support image itself: whoever compares images must be right every time.
+    twice = [(first, first) for first, _ in pairs]
+    path = one_shot_runs(tmp_path / "all_runs", [twice[4 * r : 4 * r + 4] for r in range(runs)])
+    if zipped:
+        with zipfile.ZipFile(tmp_path / "all_runs.zip", "w") as archive:
+            for file in sorted(path.rglob("*.*")):
+                archive.write(file, file.relative_to(path))
+        path = tmp_path / "all_runs.zip"
+    found = result("evaluate", models / "protonet", "--runs", path)
+    assert found["accuracy"] == 1 and found["trials"] == 4 * runs and found["ci95"] == 0
+    refused = run("evaluate", models / "maml", "--runs", path)
+    assert refused.exit_code == 2 and "trained for 5 classes" in refused.stderr
+
+
+@pytest.fixture
+def own_images(tmp_path):
+    """Three classes with two, one and one images to learn from, and two queries each."""
+    for (name, images), shots in zip(glyphs(3, 4, size=20).items(), (2, 1, 1), strict=True):
+        for number in range(shots):
+            drawing(tmp_path / "shown" / name / f"{number}.png", images[number])
+        for number in (2, 3):
+            drawing(tmp_path / "new" / name / f"{number}.png", images[number])
+            drawing(tmp_path / "flat" / f"{name} {number}.png", images[number])
+    return tmp_path
+
+
+def test_own_images_are_classified(models, own_images):
+    judged = result("classify", models / "protonet", "--support", own_images / "shown",
+                    "--query", own_images / "new")  # fmt: skip
+    answers = {line["file"]: line["class"] for line in judged["predictions"]}
+    assert set(answers) == {f"glyph {c}/{n}.png" for c in range(3) for n in (2, 3)}
+    right = sum(file.startswith(f"{name}/") for file, name in answers.items())
+    assert judged["accuracy"] == pytest.approx(right / 6) and judged["trials"] == 6
+
+    flat = result("classify", models / "protonet", "--support", own_images / "shown",
+                  "--query", own_images / "flat")  # fmt: skip
+    assert flat["accuracy"] is flat["error_percent"] is flat["ci95"] is None
+    same = {line["file"].replace(" ", "/", 2).replace("/", " ", 1): line["class"]
+            for line in flat["predictions"]}  # fmt: skip
+    assert same == answers
+    said = run("classify", models / "protonet", "--support", own_images / "shown",
+               "--query", own_images / "flat")  # fmt: skip
+    first = flat["predictions"][0]
+    assert said.stdout.splitlines()[0] == f"{first['file']}: {first['class']}"
+
+
+def test_a_class_that_was_not_shown_is_refused(models, own_images):
+    drawing(own_images / "new" / "stranger" / "1.png", torch.zeros(1, 9, 9))
+    answer = run("classify", models / "protonet", "--support", own_images / "shown",
+                 "--query", own_images / "new")  # fmt: skip
+    assert answer.exit_code == 2 and "class folder stranger, which --support lacks" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("", 2, "Usage"),
+        ("dance", 2, "No such command 'dance'"),
+        ("train", 2, "Usage"),
+        ("train maml", 2, "Missing option '--out'"),
+        ("train maml --out {tmp}/x --ways 0", 2, "0 is not in the range x>=1"),
+        ("train maml --out {tmp}/x --ways five", 2, "'five' is not a valid integer"),
+        ("train maml --out {tmp}/x --ways 13", 2, "ways must be at most 12"),
+        ("train maml --out {tmp}/x --shots 18", 2, "shots + queries must be at most 20"),
+        ("train maml --out {tmp}/x --alpha nan", 2, "must be a finite number larger than 0"),
+        ("train maml --out {tmp}/x --alpha -1", 2, "must be a finite number larger than 0"),
+        ("train maml --out {tmp}/x --beta inf", 2, "must be a finite number larger than 0"),
+        ("train maml --out {tmp}/x --beta one", 2, "'one' is not a number"),
+        ("train maml --out {tmp}/x --seed -1", 2, "-1 is not in the range x>=0"),
+        ("train maml --out {tmp}/x --device toaster", 2, "Allowed: cpu, cuda"),
+        ("train maml --out {tmp}/x --variant best", 2, "'best' is not one of 'second-order'"),
+        ("train maml --out {tmp}/x --data moon", 2, "'moon' is not one of 'glyphs', 'omniglot'"),
+        ("train maml --out {tmp}/x --data folder", 2, "folder must name the folder"),
+        ("train maml --out {tmp}/x --data omniglot --data-folder {tmp}", 1, "holds neither"),
+        ("train maml --out {tmp}/file.txt", 2, "is a file"),
+        ("train maml --out {tmp}/x --alpha 1e30 --steps 2 --filters 4 --size 14", 1,
+         "In task 1 of 8 the support loss is nan after"),
+        ("train siamese --out {tmp}/x --pairs 3", 2, "must be an even number"),
+        ("evaluate", 2, "Missing argument 'CHECKPOINT'"),
+        ("evaluate {tmp}/nothing", 2, "does not exist"),
+        ("evaluate {tmp}/file.txt", 1, "is damaged, or not a safetensors file"),
+        ("evaluate {tmp}/foreign.safetensors", 1, "was not written by this library"),
+        ("evaluate {models}/maml --ways 4", 2, "cannot tell 4 apart; train one with --ways 4"),
+        ("evaluate {models}/siamese --ways 13", 2, "ways must be at most 12"),
+        ("evaluate {models}/siamese --episodes 1", 2, "1 is not in the range x>=2"),
+        ("evaluate {models}/siamese --runs {tmp}/file.txt", 1, "damaged or not a zip archive"),
+        ("classify {models}/siamese --support {tmp}", 2, "Missing option '--query'"),
+        ("classify {models}/siamese --support {tmp}/empty --query {tmp}", 2, "must hold one fold"),
+    ],
+)  # fmt: skip
+def test_nonsense_is_refused_with_a_reason(arguments, code, message, models, tmp_path):
+    (tmp_path / "file.txt").write_text("not a checkpoint")
+    (tmp_path / "empty").mkdir()
+    safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
+    answer = run(*arguments.format(tmp=tmp_path, models=models).split())
+    assert answer.exit_code == code, answer.output
+    assert message in " ".join(answer.output.split())
+    assert answer.stdout == "" or code == 2 and not arguments
+    assert "Traceback" not in answer.output
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    text=st.text(st.characters(blacklist_characters="\0"), max_size=8),
+    option=st.sampled_from(["--ways", "--shots", "--alpha", "--steps", "--seed", "--variant"]),
+)
+def test_no_option_takes_anything(text, option):
+    answer = run("train", "maml", "--out", "/dev/null/x", "--iterations", "x", option, text)
+    assert answer.exit_code == 2 and isinstance(answer.exception, SystemExit)
+
+
+def test_a_training_goes_on_with_the_same_command_and_no_other(tmp_path):
+    out = tmp_path / "run"
+    arguments = ["train", "protonet", "--out", out, "--filters", 4, "--size", 14, "--episodes", 2]
+    whole = result(*arguments, "--iterations", 3)
+    assert result(*arguments, "--iterations", 3) == whole, "a finished training began anew"
+    answer = run(*arguments, "--iterations", 3, "--beta", 0.5)
+    assert answer.exit_code == 2 and "beta was 0.001, and is now 0.5" in answer.stderr
+
+
+def test_an_unfinished_training_is_not_evaluated_unasked(models, tmp_path):
+    (tmp_path / "checkpoint.safetensors").write_bytes(
+        (models / "maml" / "checkpoint.safetensors").read_bytes()
+    )
+    answer = run("evaluate", tmp_path)
+    assert answer.exit_code == 1 and "name its checkpoint.safetensors" in answer.stderr
+    assert result("evaluate", tmp_path / "checkpoint.safetensors", "--episodes", 2)["trials"] == 50
+
+
+def test_a_model_whose_weights_are_not_its_own_is_refused(models, tmp_path):
+    from meta_lib import runs
+
+    saved = runs.read_model(models / "maml")
+    file = tmp_path / "mixed.safetensors"
+    file.write_bytes(runs.pack(saved._replace(config={**saved.config, "filters": 5})))
+    answer = run("evaluate", file)
+    assert answer.exit_code == 1 and "other weights than its own settings" in answer.stderr
+    file.write_bytes(runs.pack(saved._replace(config={"learner": "parrot"})))
+    answer = run("evaluate", file)
+    assert answer.exit_code == 1 and "holds no learner of this library" in answer.stderr
+
+
+def test_two_processes_end_with_the_weights_of_one(tmp_path):
+    training = ["-m", "meta_lib", "train", "maml", "--iterations", "20", "--filters", "4"]
+    training += ["--episodes", "2", "--queries", "2", "--tasks", "4", "--json"]
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    for name, start in (("alone", []), ("together", together)):
+        answer = subprocess.run(
+            [sys.executable, *start, *training, "--out", str(tmp_path / name)],
+            env=environment, capture_output=True, text=True, cwd=Path(__file__).parents[1],
+        )  # fmt: skip
+        assert answer.returncode == 0, answer.stderr
+        assert json.loads(answer.stdout)["trials"] == 20, "more than one process has answered"
+    one, two = (
+        safetensors.torch.load_file(tmp_path / name / "model.safetensors")
+        for name in ("alone", "together")
+    )
+    assert one.keys() == two.keys()
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=0, atol=1e-5)
+
+
+def test_the_parts_of_a_data_set_share_no_class():
+    letters = {
+        f"{alphabet}/{letter}": torch.zeros(2, 1, 4, 4)
+        for alphabet in ("Greek", "Latin", "Runes", "Ogham", "Kanji", "Tifinagh", "Korean")
+        for letter in "abc"
+    }
+    parts = deal(letters)
+    assert [*parts] == ["train", "validation", "test"]
+    assert sorted(name for part in parts.values() for name in part) == sorted(letters)
+    alphabets = [{name.partition("/")[0] for name in part} for part in parts.values()]
+    assert [len(a) for a in alphabets] == [5, 1, 1], "an alphabet was torn apart"
+    assert deal(dict(reversed(letters.items()))).keys() == parts.keys()
+    assert alphabets[1:] == [{"Tifinagh"}, {"Kanji"}], "another machine would deal otherwise"
+
+
+def test_glyphs_have_parts_of_their_own():
+    whole = load_part("glyphs", "all", size=8)
+    assert len(whole) == 36 and all(
+        torch.equal(images, whole[name])
+        for part in PARTS
+        for name, images in load_part("glyphs", part, size=8).items()
+    )
+    with pytest.raises(ValueError, match="part must be one of train, validation, test or all, but"):
+        load_part("glyphs", "exam")
+    with pytest.raises(ValueError, match="data must be one of glyphs, omniglot, folder, but was"):
+        load_part("moon", "train")

@@ -1,0 +1,99 @@
+"""Stacks: what each task would get alone, in values, gradients and second derivatives."""
+
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from meta_lib import stacks
+from meta_lib.layers import BatchNorm
+from meta_lib.networks import conv_network, expand, forward, mlp, parameters_of
+from meta_lib.tasks.draws import normal
+
+NETWORKS = {
+    "mlp": lambda: mlp(3, 5, 4, 2),
+    "mlp of tanh": lambda: mlp(3, 5, 2, activation=nn.Tanh),
+    "no bias": lambda: nn.Sequential(nn.Linear(3, 4, bias=False), nn.Sigmoid()),
+    "the paper's": lambda: conv_network(3, filters=4, blocks=3),
+    "a bias and padding": lambda: nn.Sequential(
+        nn.Conv2d(1, 3, 3, padding=1), nn.Tanh(), nn.Conv2d(3, 2, (3, 1), stride=(2, 1))
+    ),
+    "dilation": lambda: nn.Sequential(
+        nn.Conv2d(1, 3, 3, dilation=2, bias=False), BatchNorm(3), nn.Flatten()
+    ),
+    "groups": lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2)),
+    "padding by name": lambda: nn.Sequential(nn.Conv2d(1, 2, 3, padding="same"), nn.Tanh()),
+    "another norm": lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.Flatten()),
+    "oblong first block": lambda: nn.Sequential(
+        nn.Conv2d(1, 3, (3, 5), stride=(2, 3), padding=(1, 2), bias=False),
+        BatchNorm(3),
+        nn.MaxPool2d(2),
+    ),
+    "a bias before a norm": lambda: nn.Sequential(nn.Conv2d(1, 3, 3), BatchNorm(3)),
+    "no nn.Sequential": lambda: nn.LayerNorm(3),
+}
+
+
+def a_stack(network, generator):
+    """Return weights of three tasks, all different, and inputs for each."""
+    theta = {
+        name: weight + 0.3 * normal(*weight.shape, generator=generator)
+        for name, weight in expand(parameters_of(network), 3).items()
+    }
+    flat = isinstance(next(network.modules()), nn.LayerNorm) or isinstance(
+        next(iter(network.children()), None), nn.Linear
+    )
+    shape = (3, 6, 3) if flat else (3, 6, 1, 9, 8)
+    return theta, normal(*shape, generator=generator)
+
+
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
+def test_a_stack_gives_what_its_tasks_give_alone(make, generator):
+    network = make()
+    theta, x = a_stack(network, generator)
+    alone = [
+        functional_call(network, {name: weight[task] for name, weight in theta.items()}, (x[task],))
+        for task in range(3)
+    ]
+    torch.testing.assert_close(forward(network, theta, x), torch.stack(alone))
+
+
+@pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
+def test_its_derivatives_are_those_of_the_tasks_alone(make, generator):
+    network = make()
+    theta, x = a_stack(network, generator)
+    theta = {name: weight.requires_grad_() for name, weight in theta.items()}
+    aim = normal(*forward(network, theta, x).shape, generator=generator)
+
+    def derivatives(outputs):
+        value = (outputs - aim).square().sum() + outputs.pow(3).sum()
+        first = torch.autograd.grad(value, list(theta.values()), create_graph=True)
+        # Second derivatives, as MAML needs them.
+        second = torch.autograd.grad(
+            sum(slope.square().sum() for slope in first), list(theta.values())
+        )
+        return [*first, *second]
+
+    alone = [
+        functional_call(network, {name: weight[task] for name, weight in theta.items()}, (x[task],))
+        for task in range(3)
+    ]
+    torch.testing.assert_close(
+        derivatives(forward(network, theta, x)),
+        derivatives(torch.stack(alone)),
+        rtol=1e-8,
+        atol=1e-8,
+    )
+
+
+def test_the_first_block_is_used_where_it_pays(generator, monkeypatch):
+    called = []
+    original = stacks.first_block
+    monkeypatch.setattr(
+        stacks, "first_block", lambda *given, **more: called.append(1) or original(*given, **more)
+    )
+    small, wide = conv_network(3, filters=4), nn.Sequential(nn.Conv2d(8, 2, 3), BatchNorm(2))
+    forward(small, expand(parameters_of(small), 2), normal(2, 5, 1, 28, 28, generator=generator))
+    assert called == [1]
+    forward(wide, expand(parameters_of(wide), 2), normal(2, 5, 8, 6, 6, generator=generator))
+    assert called == [1], "a filter of 72 weights is too long"
