@@ -162,13 +162,14 @@ def differences(of: str, accuracies: dict[str, Tensor]) -> Figure:
 def read_by_all(
     episodes: Episode, answers: dict[str, Tensor], number: int, only: str = "all"
 ) -> Figure:
-    """Draw episode `number` of a stack: its queries, and beneath each what the learners read.
+    """Draw episode `number` of a stack: its queries, and beside each what the learners read.
 
-    `only` names one learner to look at, or "all".
+    `only` names one learner to look at, or "all". The queries bear the numbers of `one_episode`.
     """
     episode = Episode(*(tensor[number] for tensor in episodes))
     ways = int(episode.query_y.max()) + 1
     shots, queries = (len(labels) // ways for labels in (episode.support_y, episode.query_y))
+    numbers = {query: str(place) for place, query in enumerate(_mixed(ways * queries), start=1)}
     names = list(answers) if only == "all" else [only]
     figure = _figure(7, 1.05 * (queries + 1) + 0.4)
     grid = figure.subplots(queries + 1, ways)
@@ -179,6 +180,10 @@ def read_by_all(
             query = label * queries + line
             axes = grid[line + 1][label]
             _image(axes, episode.query_x[query])
+            axes.text(
+                0.04, 0.95, numbers[query], transform=axes.transAxes, va="top", fontsize=8,
+                color="0.4",
+            )  # fmt: skip
             for place, name in enumerate(names):
                 said = int(answers[name][number][query])
                 axes.text(
