@@ -167,7 +167,8 @@ def pack(saved: Saved) -> bytes:
     config, names = _as_json(saved.config), list(tensors)
     about = json.dumps({"config": config, "iteration": saved.iteration, "tensors": names})
     digest = _digest(safetensors.torch.save(tensors), about)
-    return safetensors.torch.save(tensors, {"meta_lib": about, "sha256": digest})
+    # One entry, because safetensors writes several in an order that changes from run to run.
+    return safetensors.torch.save(tensors, {"meta_lib": f"{digest} {about}"})
 
 
 def unpack(content: bytes, file: Path) -> Saved:
@@ -180,11 +181,12 @@ def unpack(content: bytes, file: Path) -> Saved:
     except SafetensorError as error:
         raise NotACheckpoint(f"{file} is damaged, or not a safetensors file ({error})") from error
     metadata = _header(content).get("__metadata__", {})
-    if not {"meta_lib", "sha256"} <= metadata.keys():
+    if "meta_lib" not in metadata:
         raise NotACheckpoint(f"{file} is a safetensors file, but was not written by this library")
-    if metadata["sha256"] != _digest(content, metadata["meta_lib"]):
+    digest, _, about = metadata["meta_lib"].partition(" ")
+    if digest != _digest(content, about):
         raise NotACheckpoint(f"{file} is damaged: it is not what was written")
-    about = json.loads(metadata["meta_lib"])
+    about = json.loads(about)
     # safetensors gives them in any order; that of the network is what `networks.flatten` goes by.
     ordered = {name: tensors[name] for name in about["tensors"]}
     return Saved(ordered, about["config"], about["iteration"])
