@@ -20,12 +20,14 @@ from meta_lib.device import device
 from meta_lib.evaluation import estimate
 from meta_lib.runs import NotACheckpoint
 from meta_lib.tasks.episodes import Episode, sample_episode
-from meta_lib.tasks.folders import flat_folder, image_folder
+from meta_lib.tasks.folders import NotAnImage, flat_folder, image_folder
 from meta_lib.tasks.omniglot import NotOmniglot, one_shot_runs
 from meta_lib.tasks.parts import DATA_SETS, PARTS, load_part
 
 COUNT = click.IntRange(min=1)
+SEED = click.IntRange(0, 2**63 - 1)
 EXISTING = click.Path(exists=True, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
 class Positive(click.ParamType):
@@ -92,7 +94,7 @@ TRAINING = _options(
                  help="Height and width of the images, in pixels."),
     click.option("--filters", type=COUNT, default=64, show_default=True,
                  help="Filters in each layer of the network."),
-    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+    click.option("--seed", type=SEED, default=0, show_default=True),
     click.option("--every", type=COUNT, default=100, show_default=True,
                  help="Iterations from one checkpoint to the next."),
     click.option("--episodes", type=click.IntRange(min=2), default=200, show_default=True,
@@ -188,7 +190,7 @@ def lstm(**options) -> None:
 @click.option("--data-folder", type=EXISTING, help="Where the data lies; left out, as in training.")
 @click.option("--part", type=click.Choice([*PARTS, "all"]), default="test", show_default=True,
               help="Which classes; the parts share none.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True)
+@click.option("--seed", type=SEED, default=1, show_default=True)
 @click.option("--runs", "runs_path", type=EXISTING,
               help="Omniglot's official one-shot runs, all_runs.zip or its folder, instead of "
               "tasks drawn by chance.")  # fmt: skip
@@ -215,9 +217,9 @@ def evaluate(checkpoint: Path, runs_path: Path | None, as_json: bool, **options)
 
 @meta_lib.command()
 @click.argument("checkpoint", type=EXISTING)
-@click.option("--support", type=EXISTING, required=True,
+@click.option("--support", type=FOLDER, required=True,
               help="Folder of the labelled images, one folder a class.")  # fmt: skip
-@click.option("--query", type=EXISTING, required=True,
+@click.option("--query", type=FOLDER, required=True,
               help="Folder of the images to be classified; with one folder a class, named as in "
               "the support folder, the answers are judged too.")  # fmt: skip
 @OUTPUT
@@ -346,8 +348,10 @@ def _failing_well(named_device: str | None) -> Iterator[None]:
     try:
         device()
         yield
-    except (NotACheckpoint, NotOmniglot, OSError, FloatingPointError) as error:
+    except (NotACheckpoint, NotAnImage, NotOmniglot, OSError, FloatingPointError) as error:
         raise click.ClickException(str(error)) from error
+    except (MemoryError, RuntimeError) as error:  # PyTorch's, for what does not fit into memory
+        raise click.ClickException(f"PyTorch cannot compute this: {error}") from error
     except (ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error
     except KeyboardInterrupt as error:

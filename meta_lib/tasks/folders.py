@@ -25,6 +25,10 @@ FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 50_000_000
 
 
+class NotAnImage(ValueError):
+    """A file that should be an image is something else, or is damaged."""
+
+
 def image_folder(path: str | os.PathLike, size: int = 28) -> ImageSet:
     """Return {folder name: images (samples, 1, size, size)}: one folder a class, ordered by name.
 
@@ -32,8 +36,8 @@ def image_folder(path: str | os.PathLike, size: int = 28) -> ImageSet:
     colour. Hidden files, and files beside the class folders, are passed over.
 
     Raises FileNotFoundError or NotADirectoryError if there is no folder `path`, TypeError or
-    ValueError unless `size` is a whole number of at least 4, and ValueError, naming the folder or
-    file, if there are no class folders, one of them is empty, or a file is not an image.
+    ValueError unless `size` is a whole number of at least 4, and, naming the folder or file,
+    ValueError if there are no class folders or one of them is empty, NotAnImage if a file is none.
     """
     checks.whole_number("size", size, at_least=4)
     classes = [entry for entry in _entries(Path(path)) if entry.is_dir()]
@@ -67,7 +71,7 @@ def read_ink(content: bytes, size: int, name: str, formats: Sequence[str] = FORM
     paper, and is turned into its negative first. Ink is then how much darker a pixel is than the
     paper, as a share: 0 on the paper or lighter, 1 for black.
 
-    Raises ValueError, with the `name`, if the bytes are not a whole image in one of the formats,
+    Raises NotAnImage, with the `name`, if the bytes are not a whole image in one of the formats,
     or hold more than 50 million pixels.
     """
     try:
@@ -82,7 +86,7 @@ def read_ink(content: bytes, size: int, name: str, formats: Sequence[str] = FORM
         paper = int(np.median(border))
         square = ImageOps.pad(grey, (size, size), Image.Resampling.BILINEAR, color=paper)
     except Exception as error:  # Pillow's decoders raise errors of every kind on damaged files.
-        raise ValueError(f"{name} cannot be read as an image ({error})") from error
+        raise NotAnImage(f"{name} cannot be read as an image ({error})") from error
     shades = np.asarray(square, dtype=np.float64)
     if paper < 128:
         shades, paper = 255 - shades, 255 - paper
