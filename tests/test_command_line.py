@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import zipfile
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from meta_lib import distributed
 from meta_lib.commands import meta_lib
 from meta_lib.learners import VARIANTS
 from meta_lib.tasks.glyphs import glyphs
@@ -189,7 +191,8 @@ def test_a_class_that_was_not_shown_is_refused(models, own_images):
         ("train maml --out {tmp}/x --alpha -1", 2, "must be a finite number larger than 0"),
         ("train maml --out {tmp}/x --beta inf", 2, "must be a finite number larger than 0"),
         ("train maml --out {tmp}/x --beta one", 2, "'one' is not a number"),
-        ("train maml --out {tmp}/x --seed -1", 2, "-1 is not in the range x>=0"),
+        ("train maml --out {tmp}/x --seed -1", 2, "-1 is not in the range 0<=x<="),
+        (f"train maml --out {{tmp}}/x --seed {2**63}", 2, "is not in the range 0<=x<="),
         ("train maml --out {tmp}/x --device toaster", 2, "Allowed: cpu, cuda"),
         ("train maml --out {tmp}/x --variant best", 2, "'best' is not one of 'second-order'"),
         ("train maml --out {tmp}/x --data moon", 2, "'moon' is not one of 'glyphs', 'omniglot'"),
@@ -209,6 +212,8 @@ def test_a_class_that_was_not_shown_is_refused(models, own_images):
         ("evaluate {models}/siamese --runs {tmp}/file.txt", 1, "damaged or not a zip archive"),
         ("classify {models}/siamese --support {tmp}", 2, "Missing option '--query'"),
         ("classify {models}/siamese --support {tmp}/empty --query {tmp}", 2, "must hold one fold"),
+        ("classify {models}/siamese --support {tmp}/file.txt --query {tmp}", 2, "is a file"),
+        ("classify {models}/siamese --support {tmp} --query {tmp}/nothing", 2, "does not exist"),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_with_a_reason(arguments, code, message, models, tmp_path):
@@ -222,14 +227,128 @@ def test_nonsense_is_refused_with_a_reason(arguments, code, message, models, tmp
     assert "Traceback" not in answer.output
 
 
-@settings(max_examples=30, deadline=None)
-@given(
-    text=st.text(st.characters(blacklist_characters="\0"), max_size=8),
-    option=st.sampled_from(["--ways", "--shots", "--alpha", "--steps", "--seed", "--variant"]),
+def options_of(*path):
+    command = meta_lib
+    for name in path:
+        command = command.commands[name]
+    options = [o for o in command.params if o.opts[0].startswith("--") and not o.is_flag]
+    return [(path, option.opts[0], option.name) for option in options]
+
+
+COMMANDS = [("train", name) for name in ("siamese", "protonet", "maml", "lstm")]
+OPTIONS = [o for path in [*COMMANDS, ("evaluate",), ("classify",)] for o in options_of(*path)]
+NEEDED = {"evaluate": ["."], "classify": [".", "--support", ".", "--query", "."]}
+NONSENSE = st.one_of(
+    st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=8),
+    st.integers().map(str),
+    st.floats().map(str),
 )
-def test_no_option_takes_anything(text, option):
-    answer = run("train", "maml", "--out", "/dev/null/x", "--iterations", "x", option, text)
-    assert answer.exit_code == 2 and isinstance(answer.exception, SystemExit)
+
+
+@settings(max_examples=300, deadline=None)
+@given(option=st.sampled_from(OPTIONS), text=NONSENSE)
+def test_no_option_takes_anything(option, text):
+    """Either it is refused in words, or the number that arrives can be computed with."""
+    path, written, name = option
+    arrived = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("meta_lib.commands._train", lambda learner, **given: arrived.update(given))
+        for command in ("evaluate", "classify"):
+            patch.setattr(meta_lib.commands[command], "callback", arrived.update)
+        answer = run(*path, *NEEDED.get(path[0], ["--out", "."]), written, text)
+    if answer.exit_code == 0:
+        value = arrived[name]
+        assert not isinstance(value, int | float) or 0 <= value < float("inf")
+    else:
+        assert answer.exit_code == 2 and isinstance(answer.exception, SystemExit)
+        assert answer.stderr.startswith("Usage:") and f"'{written}'" in answer.stderr
+
+
+def test_what_does_not_fit_into_memory_fails_in_words(tmp_path):
+    answer = run("train", "siamese", "--out", tmp_path / "run", *SMALL, "--features", 10**14)
+    assert answer.exit_code == 1 and "PyTorch cannot compute this" in answer.stderr
+
+
+@pytest.mark.parametrize("folder", ["shown", "new"])
+def test_an_image_that_cannot_be_read_is_named(folder, models, own_images):
+    broken = own_images / folder / "glyph 0" / "3.png"
+    broken.write_bytes(b"no image")
+    answer = run("classify", models / "protonet", "--support", own_images / "shown",
+                 "--query", own_images / "new", "--json")  # fmt: skip
+    assert answer.exit_code == 1 and answer.stdout == ""
+    assert f"{broken} cannot be read as an image" in " ".join(answer.stderr.split())
+
+
+def test_a_damaged_checkpoint_is_refused(models, tmp_path):
+    content = bytearray((models / "lstm" / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "bent.safetensors").write_bytes(content)
+    answer = run("evaluate", tmp_path / "bent.safetensors", "--json")
+    assert answer.exit_code == 1 and "is damaged: it is not what was written" in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_a_damaged_archive_is_refused(tmp_path):
+    (tmp_path / "images_background.zip").write_bytes(b"half a download")
+    answer = run("train", "maml", "--out", tmp_path / "run", "--data", "omniglot",
+                 "--data-folder", tmp_path)  # fmt: skip
+    assert answer.exit_code == 1 and "damaged or not a zip archive" in answer.stderr
+    assert not (tmp_path / "run").exists(), "a training began"
+
+
+def test_a_learner_of_own_images_knows_where_they_are(tmp_path):
+    """13 classes with 3 images each: 8 to train on, 2 to validate, 3 to test."""
+    for name, images in glyphs(13, 3, size=16).items():
+        for number, image in enumerate(images):
+            drawing(tmp_path / "mine" / name / f"{number}.png", image)
+    shape = ["--ways", 2, "--shots", 1, "--queries", 2, "--episodes", 2]
+    small = ["--iterations", 2, "--filters", 4, "--size", 14, "--tasks", 2]
+    result("train", "protonet", "--out", tmp_path / "run", "--data", "folder",
+           "--data-folder", tmp_path / "mine", *shape, *small)  # fmt: skip
+    found = result("evaluate", tmp_path / "run", "--queries", 2, "--episodes", 2)
+    assert (found["data"], found["ways"], found["trials"]) == ("folder", 2, 2 * 2 * 2)
+    too_many = run("evaluate", tmp_path / "run", "--queries", 2, "--ways", 4)
+    assert too_many.exit_code == 2 and "ways must be at most 3" in too_many.stderr
+    whole = result("evaluate", tmp_path / "run", "--queries", 2, "--ways", 13, "--part", "all")
+    assert whole["trials"] == 600 * 13 * 2
+    other = result("evaluate", tmp_path / "run", "--queries", 2, "--data", "glyphs")
+    assert other["data"] == "glyphs"
+
+
+def test_progress_goes_to_standard_error(tmp_path, monkeypatch):
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    answer = run("train", "protonet", "--out", tmp_path / "run", *SMALL, "--json")
+    assert "prototypes: 100%" in answer.stderr
+    assert json.loads(answer.stdout)["learner"] == "protonet" and answer.stdout.count("\n") == 1
+
+
+def test_the_real_command_says_what_failed_and_exits_with_1(tmp_path):
+    (tmp_path / "model").write_bytes(b"no model")
+    answer = subprocess.run(
+        [sys.executable, "-m", "meta_lib", "evaluate", str(tmp_path / "model"), "--json"],
+        capture_output=True, text=True, cwd=Path(__file__).parents[1],
+    )  # fmt: skip
+    assert (answer.returncode, answer.stdout) == (1, "")
+    assert answer.stderr.startswith("Error: ") and "is damaged, or not a" in answer.stderr
+
+
+@pytest.mark.parametrize("learner", ["siamese", "protonet", "maml", "lstm"])
+def test_a_stopped_training_goes_on_to_the_same_bytes(learner, models, tmp_path, monkeypatch):
+    """Ctrl-C in the first of two iterations; the second is done by the same command."""
+    command = ["train", learner, "--out", tmp_path / "run", *SMALL]
+    average = distributed.average
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            distributed,
+            "average",
+            lambda tensors: average(tensors) or signal.raise_signal(signal.SIGINT),
+        )
+        answer = run(*command)
+    assert answer.exit_code == 1 and "give the same command again" in answer.stderr
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    result(*command)
+    whole = models / learner / "model.safetensors"
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == whole.read_bytes()
 
 
 def test_a_training_goes_on_with_the_same_command_and_no_other(tmp_path):
