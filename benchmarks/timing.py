@@ -1,4 +1,4 @@
-"""What the benchmarks share: equality first, then time, memory and the machine's own rate."""
+"""What the benchmarks share: equality first, then time and memory."""
 
 import argparse
 import gc
@@ -34,15 +34,20 @@ def arguments(description: str) -> argparse.Namespace:
     )
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
+    # On a GPU too, float32 is to mean float32: torch would round in convolutions, not in products.
+    torch.backends.cudnn.allow_tf32 = False
     load = f"load {os.getloadavg()[0]:.1f}"
     print(f"\n{_machine()}, threads: {asked.threads}, {load} at the start\n", flush=True)
     return asked
 
 
-def compare(prepare: Callable[[], dict[str, Run]], seconds: float) -> tuple[float, Times]:
+def compare(
+    prepare: Callable[[], dict[str, Run]], seconds: float, **beside: Callable[[], object]
+) -> tuple[float, Times]:
     """Return the largest relative difference in float64, and the times in float32.
 
-    `prepare` makes the runs, each time with the same weights and tasks.
+    `prepare` makes the runs, each time with the same weights and tasks. What is `beside` them is
+    timed in turns with them, and not compared.
 
     Raises ArithmeticError if the gradients differ by 1e-8 or more.
     """
@@ -55,7 +60,7 @@ def compare(prepare: Callable[[], dict[str, Run]], seconds: float) -> tuple[floa
     difference = max(((other - first).norm() / first.norm()).item() for other in others)
     if not difference < 1e-8:
         raise ArithmeticError(f"the gradients of {', '.join(runs)} differ by {difference:.1e}")
-    return difference, in_turns(prepare(), seconds)
+    return difference, in_turns(prepare() | beside, seconds)
 
 
 def in_turns(runs: dict[str, Callable[[], object]], seconds: float) -> Times:
@@ -86,12 +91,6 @@ def peak_memory(threads: int, prepare: Callable[..., Run], *of: object) -> float
     # A process that starts by exec, as with "spawn", counts its parent's peak as its own.
     with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as alone:
         return alone.submit(_peak_memory, threads, prepare, of).result()
-
-
-def matmul_rate(size: int = 2048, seconds: float = 2) -> float:
-    """Return the FLOP a second of this machine's float32 matrix product, size × size."""
-    a, b = torch.rand(2, size, size, device=device()).unbind()
-    return 2 * size**3 / in_turns({"product": lambda: a @ b}, seconds)["product"]
 
 
 def row(*cells: object) -> None:
