@@ -1,5 +1,7 @@
 """What all tests share: 64 bits, as in the chapters, and seeded random numbers."""
 
+import signal
+
 import pytest
 import torch
 
@@ -12,6 +14,14 @@ def double_precision():
     torch.manual_seed(0)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """Let Ctrl-C interrupt, which it does not in processes that a shell starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
