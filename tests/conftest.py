@@ -18,7 +18,7 @@ def double_precision():
 
 @pytest.fixture(autouse=True)
 def ctrl_c():
-    """Let Ctrl-C interrupt, which it does not in processes that a shell starts in the background."""
+    """Let Ctrl-C interrupt; in what a shell starts in the background it does not."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
