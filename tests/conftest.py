@@ -16,7 +16,7 @@ def double_precision():
     torch.set_default_dtype(before)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="session")
 def ctrl_c():
     """Let Ctrl-C interrupt; in what a shell starts in the background it does not."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
