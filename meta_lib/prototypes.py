@@ -4,8 +4,8 @@ A class is the mean of its support images' embeddings, its prototype; a query be
 prototype. The softmax over minus the squared distances makes that a probability, so the network is
 trained on whole episodes, on the very task that it will be judged by. With one shot the prototype
 is the support image itself, and the answers are those of a Siamese network: the step from pairs to
-episodes. Part 2, "Meta-learning and machine learning", and the exercises of part 3, "Siamese
-networks". Snell, Swersky & Zemel (2017), https://arxiv.org/abs/1703.05175.
+episodes. Part 2, "Meta-learning and machine learning", and part 3, "Siamese networks", section "Two
+other ways to ask". Snell, Swersky & Zemel (2017), https://arxiv.org/abs/1703.05175.
 """
 
 from collections.abc import Callable

@@ -186,6 +186,26 @@ def test_training_cuts_the_gradient_and_goes_on():
     assert slope.item() == pytest.approx(expected)
 
 
+class Slowing(Descent):
+    """Gradient descent whose t-th step is 1/t of the first: it has to remember t."""
+
+    def forward(self, theta, gradient, losses, state):
+        step = state[0] + 1
+        return theta - self.rate / step * gradient, (step,)
+
+
+def test_training_carries_the_optimizers_state_over_the_cut():
+    segments = learned._segments(
+        Slowing(0.1), lambda: (parabola, torch.tensor([[2.0]])), horizon=4, truncation=2
+    )
+    path = [2.0]
+    for step in range(1, 5):
+        path.append(path[-1] * (1 - 0.3 / step))
+    losses = [1.5 * theta**2 for theta in path]
+    assert next(segments).item() == pytest.approx((losses[1] + losses[2]) / 2)
+    assert next(segments).item() == pytest.approx((losses[3] + losses[4]) / 2)
+
+
 def test_a_trained_optimizer_beats_an_untrained_one_on_new_tasks(generator):
     def sample():
         return sample_quadratics(16, 3, generator), normal(16, 3, generator=generator)
