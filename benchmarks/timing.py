@@ -22,7 +22,7 @@ Run = Callable[[], Iterable[Tensor]]
 Times = dict[str, float]
 """The median seconds of each variant."""
 
-LEAST_ROUNDS = 5
+LEAST_ROUNDS, TURN = 5, 0.2
 
 
 def arguments(description: str) -> argparse.Namespace:
@@ -64,7 +64,10 @@ def compare(
 
 
 def in_turns(runs: dict[str, Callable[[], object]], seconds: float) -> Times:
-    """Return the median seconds of each run. All take turns, so that a busy moment hits all."""
+    """Return the median seconds of each run. All take turns, so that a busy moment hits all.
+
+    A turn is as many calls as fill TURN seconds, at least one, as a training would call it.
+    """
     for run in runs.values():
         run()
     taken = {name: [] for name in runs}
@@ -74,11 +77,7 @@ def in_turns(runs: dict[str, Callable[[], object]], seconds: float) -> Times:
         for name, run in runs.items():
             # What the one before has left behind is not for this one to clear up.
             gc.collect()
-            _wait()
-            start = time.perf_counter()
-            run()
-            _wait()
-            taken[name].append(time.perf_counter() - start)
+            taken[name].append(_turn(run))
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
@@ -102,6 +101,16 @@ def head(*titles: str) -> None:
     """Print the head of a Markdown table."""
     row(*titles)
     row(*(len(titles) * ["---"]))
+
+
+def _turn(run: Callable[[], object]) -> float:
+    _wait()
+    calls, start = 0, time.perf_counter()
+    while calls == 0 or time.perf_counter() - start < TURN:
+        run()
+        _wait()
+        calls += 1
+    return (time.perf_counter() - start) / calls
 
 
 def _peak_memory(threads: int, prepare: Callable[..., Run], of: tuple[object, ...]) -> float:
