@@ -63,14 +63,14 @@ def test_of_equal_rates_the_first_is_taken():
 
 def test_a_rate_that_overflows_counts_as_infinitely_bad():
     assert tune(BASELINES["SGD"], parabola, torch.ones(1, 1), 400, [10.0, 1e-6]) == 1e-6
-    with pytest.raises(ValueError, match="rates must hold one with a finite loss after 400 steps"):
+    with pytest.raises(ValueError, match="finite loss after 400 steps, but none of 10, 20 has$"):
         tune(BASELINES["SGD"], parabola, torch.ones(1, 1), 400, [10.0, 20.0])
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: tune(BASELINES["SGD"], parabola, torch.ones(1, 1), 1, []), "rates must hold at"),
+        (lambda: tune(BASELINES["SGD"], parabola, torch.ones(1, 1), 1, []), "^rates must .*empty$"),
         (lambda: descend(BASELINES["SGD"], parabola, torch.ones(1, 1), 0), "steps must be at leas"),
     ],
 )

@@ -206,6 +206,70 @@ def test_training_carries_the_optimizers_state_over_the_cut():
     assert next(segments).item() == pytest.approx((losses[3] + losses[4]) / 2)
 
 
+def test_training_takes_decaying_adam_steps_on_the_segments(generator, tmp_path):
+    optimizer = learned.LSTMOptimizer(hidden=3)
+    by_hand = copy.deepcopy(optimizer)
+    tasks, start = sample_quadratics(2, 3, generator), normal(2, 3, generator=generator)
+    losses = learned.train(
+        optimizer, lambda: (tasks, start), 3, horizon=4, truncation=2, beta=0.1,
+        run=Run(tmp_path, {}),
+    )  # fmt: skip
+    adam = torch.optim.Adam(by_hand.parameters())
+    segments = learned._segments(by_hand, lambda: (tasks, start), 4, 2)
+    for done, expected in enumerate(losses):
+        adam.param_groups[0]["lr"] = 0.1 * (1 - done / 3)
+        adam.zero_grad()
+        value = next(segments)
+        assert value.item() == pytest.approx(expected)
+        value.backward()
+        adam.step()
+    for ours, theirs in zip(optimizer.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    assert read_model(tmp_path).config["block"] == 2, "a checkpoint may fall inside a task"
+
+
+def test_a_loss_that_leaves_the_numbers_is_the_lstm_optimizers():
+    def loss(theta):
+        return theta.sum(dim=1) * math.inf
+
+    with pytest.raises(FloatingPointError, match="^LSTM optimizer: the loss became"):
+        learned.train(learned.LSTMOptimizer(hidden=2), lambda: (loss, torch.ones(1, 1)), 1)
+
+
+def test_training_has_the_lengths_and_the_rate_that_it_says():
+    tasks, steps = [], []
+
+    def loss(theta):
+        steps.append(theta)
+        return parabola(theta)
+
+    def sample():
+        tasks.append(loss)
+        return loss, torch.tensor([[2.0]])
+
+    optimizer = learned.LSTMOptimizer(hidden=2)
+    before = optimizer.output.bias.item()
+    learned.train(optimizer, sample, 1)
+    # Adam's first step is as long as its rate.
+    assert abs(optimizer.output.bias.item() - before) == pytest.approx(1e-3, rel=1e-3)
+    assert len(steps) == 20 + 1
+    tasks.clear()
+    learned.train(optimizer, sample, 6)
+    assert len(tasks) == 2, "five times 20 steps make 100"
+
+
+def test_the_optimizer_is_as_small_as_it_says():
+    optimizer = learned.LSTMOptimizer()
+    assert optimizer.layer_1.hidden_size == optimizer.layer_2.hidden_size == 20
+    assert optimizer.scale == 0.1
+
+
+def test_both_are_made_on_the_device_that_was_asked_for(monkeypatch):
+    monkeypatch.setenv("META_LIB_DEVICE", "meta")
+    for optimizer in (learned.LSTMOptimizer(), learned.GatedOptimizer(torch.zeros(2))):
+        assert all(weight.is_meta for weight in optimizer.parameters())
+
+
 def test_a_trained_optimizer_beats_an_untrained_one_on_new_tasks(generator):
     def sample():
         return sample_quadratics(16, 3, generator), normal(16, 3, generator=generator)
@@ -334,7 +398,7 @@ def test_gated_training_says_where_a_loss_is_not_finite(generator):
     optimizer = learned.GatedOptimizer(flatten(like), hidden=2)
     tasks = sample_points(sample_waves(3, generator), 4, 4, generator)
     tasks.support_y[1] = math.inf
-    with pytest.raises(FloatingPointError, match="In task 2 of 3 the support loss is inf after 0"):
+    with pytest.raises(FloatingPointError, match="^gated optimizer: .* In task 2 of 3 the support"):
         learned.train_gated(
             optimizer, loss_of(network, F.mse_loss), like, lambda: tasks, 1, steps=2
         )
@@ -365,6 +429,16 @@ def test_gated_training_says_where_a_loss_is_not_finite(generator):
             lambda: learned.train(Descent(0.1), None, 1, horizon=100, truncation=30),
             ValueError,
             "truncation must divide horizon, 100, but was 30",
+        ),
+        (
+            lambda: learned.train(Descent(0.1), None, 1, truncation=0),
+            ValueError,
+            "^truncation must be at least 1, but was 0",
+        ),
+        (
+            lambda: learned.train(Descent(0.1), None, 1, horizon=0, truncation=20),
+            ValueError,
+            "^horizon must be at least 20, but was 0",
         ),
     ],
 )

@@ -376,20 +376,33 @@ def test_one_step_with_second_derivatives_is_the_default(generator):
     second_order = maml.meta_gradient(loss, phi, tasks, 0.4, 1, False)[0]
     assert torch.equal(flatten(gradient), flatten(second_order))
     theta = maml.inner_step(loss, phi, one.support_x, one.support_y, 0.4)
+    trained, losses = maml.train(network, loss, lambda: tasks, 1, 0.4)
+    assert losses[0] == pytest.approx(maml.meta_loss(loss, phi, tasks, 0.4, 1).item())
+    # Adam's first step is as long as its rate.
+    longest = (flatten(trained) - flatten(phi)).abs().max()
+    assert longest.item() == pytest.approx(1e-3, rel=1e-3)
     adapted = maml.adapt(loss, phi, one.support_x, one.support_y, 0.4)
     assert torch.equal(flatten(adapted), flatten(theta))
-    by_one = maml.classify(network, loss, phi, one, 0.4, steps=1)
-    assert torch.equal(maml.classify(network, loss, phi, one, 0.4), by_one)
+    calls = []
+    maml.classify(network, lambda *given: calls.append(1) or loss(*given), phi, one, 0.4)
+    assert len(calls) == 1
 
 
-@pytest.mark.parametrize("first_order", [False, True])
-def test_what_adapt_keeps_for_later_derivatives(first_order):
+@pytest.mark.parametrize("order", [{}, {"first_order": False}, {"first_order": True}], ids=str)
+def test_what_adapt_keeps_for_later_derivatives(order):
     phi = {"t": torch.tensor(0.7, requires_grad=True)}
-    theta = maml.adapt(
-        parabola, phi, torch.tensor([3.0]), torch.tensor([-1.0]), 0.1, 2, first_order
+    task = parabola, phi, torch.tensor([3.0]), torch.tensor([-1.0]), 0.1
+    kept = 1 if order.get("first_order") else 1 - 0.1 * 3
+    (slope,) = torch.autograd.grad(maml.inner_step(*task, **order)["t"], phi["t"])
+    assert slope.item() == pytest.approx(kept)
+    (slope,) = torch.autograd.grad(maml.adapt(*task, steps=2, **order)["t"], phi["t"])
+    assert slope.item() == pytest.approx(kept**2)
+    value = maml.meta_loss(
+        vmap(parabola), phi, parabolas([3.0], [-1.0], [1.0], [0.0]), 0.1, **order
     )
-    (slope,) = torch.autograd.grad(theta["t"], phi["t"])
-    assert slope.item() == pytest.approx(1 if first_order else (1 - 0.1 * 3) ** 2)
+    theta = 0.7 - 0.1 * 3 * (0.7 + 1)
+    (slope,) = torch.autograd.grad(value, phi["t"])
+    assert slope.item() == pytest.approx(kept * theta)
 
 
 def test_the_head_is_the_last_layer_alone():
@@ -451,12 +464,18 @@ def test_classification_uses_the_adapted_weights(generator):
         (0.1, 1.0, TypeError, "steps must be a whole number, but was 1.0"),
         ({"t": 0.0}, 1, ValueError, r"alpha\['t'\] must be a finite number larger than 0"),
         ({"u": 0.1}, 1, ValueError, "alpha must name weights among t, but named 'u'"),
-        ({}, 1, ValueError, "alpha must give a rate to at least one weight"),
+        ({}, 1, ValueError, "^alpha must give a rate to at least one weight, but was empty$"),
     ],
 )
 def test_nonsense_is_refused(alpha, steps, error, message):
     with pytest.raises(error, match=message):
         maml.adapt(parabola, phi_of(0.7), torch.ones(1), torch.ones(1), alpha, steps)
+
+
+def test_a_rate_for_a_stranger_is_refused_with_the_names_that_there_are():
+    phi = parameters_of(mlp(1, 1))
+    with pytest.raises(ValueError, match="among 0.weight, 0.bias, but named 'head'"):
+        maml.adapt(parabola, phi, torch.ones(1), torch.ones(1), {"head": 0.1})
 
 
 def test_targets_must_match_inputs():
@@ -471,7 +490,7 @@ def test_beta_must_be_positive():
 
 def test_a_loss_that_mixes_the_tasks_is_refused():
     tasks = parabolas([1.0, 3.0], [2.0, -1.0], [2.0, 0.5], [1.5, -0.5])
-    with pytest.raises(ValueError, match=r"shape \(2,\), one number for each task, but had \(\)"):
+    with pytest.raises(ValueError, match=r"^the loss of a stack must have shape \(2,\), one"):
         maml.meta_loss(lambda theta, x, y: (theta["t"] * x.mT * y).sum(), phi_of(0.7), tasks, 0.1)
 
 

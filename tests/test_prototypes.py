@@ -248,6 +248,10 @@ def test_what_training_does_by_itself(tmp_path):
             r"labels must hold each of 0 to 2, but were \[0, 2, 2, 2\]",
         ),
         (
+            lambda: prototypes.prototypes(torch.ones(1, 4, 2), torch.tensor([[0, 2, 2, 2]])),
+            r"labels must hold each of 0 to 2, but were \[\[0, 2, 2, 2\]\]",
+        ),
+        (
             lambda: prototypes.prototypes(torch.ones(3, 2), torch.tensor([0, 1])),
             r"labels must have shape \(3,\), one label for each of the features, but had \(2,\)",
         ),

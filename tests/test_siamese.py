@@ -401,6 +401,11 @@ def test_a_query_is_classified_alike_alone_and_in_company(generator):
     assert together.tolist() == alone
 
 
+def test_a_measure_is_made_on_the_device_that_was_asked_for(monkeypatch):
+    monkeypatch.setenv("META_LIB_DEVICE", "meta")
+    assert all(weight.is_meta for weight in siamese.WeightedL1(2).parameters())
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

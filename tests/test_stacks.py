@@ -19,7 +19,7 @@ NETWORKS = {
         nn.Conv2d(1, 3, 3, padding=1), nn.Tanh(), nn.Conv2d(3, 2, (3, 1), stride=(2, 1))
     ),
     "dilation": lambda: nn.Sequential(
-        nn.Conv2d(1, 3, 3, dilation=2, bias=False), BatchNorm(3), nn.Flatten()
+        nn.Conv2d(1, 3, 3, dilation=2, bias=False), BatchNorm(3, epsilon=0.1), nn.Flatten()
     ),
     "groups": lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=2)),
     "padding by name": lambda: nn.Sequential(nn.Conv2d(1, 2, 3, padding="same"), nn.Tanh()),
@@ -29,6 +29,7 @@ NETWORKS = {
         BatchNorm(3),
         nn.MaxPool2d(2),
     ),
+    "a single filter": lambda: conv_network(3, filters=1, blocks=2),
     "a bias before a norm": lambda: nn.Sequential(nn.Conv2d(1, 3, 3), BatchNorm(3)),
     "no nn.Sequential": lambda: nn.LayerNorm(3),
 }
@@ -92,8 +93,9 @@ def test_the_first_block_is_used_where_it_pays(generator, monkeypatch):
     monkeypatch.setattr(
         stacks, "first_block", lambda *given, **more: called.append(1) or original(*given, **more)
     )
-    small, wide = conv_network(3, filters=4), nn.Sequential(nn.Conv2d(8, 2, 3), BatchNorm(2))
-    forward(small, expand(parameters_of(small), 2), normal(2, 5, 1, 28, 28, generator=generator))
-    assert called == [1]
-    forward(wide, expand(parameters_of(wide), 2), normal(2, 5, 8, 6, 6, generator=generator))
-    assert called == [1], "a filter of 72 weights is too long"
+    for channels, size, pays in ((1, (3, 3), True), (2, (4, 4), True), (3, (1, 11), False)):
+        convolution = nn.Conv2d(channels, 2, size, bias=False)
+        network, x = nn.Sequential(convolution, BatchNorm(2)), (2, 5, channels, 12, 12)
+        forward(network, expand(parameters_of(network), 2), normal(*x, generator=generator))
+        assert bool(called) == pays, f"a filter of {convolution.weight[0].numel()} weights"
+        called.clear()
