@@ -19,8 +19,8 @@ from meta_lib import distributed, learners
 from meta_lib.device import device
 from meta_lib.evaluation import estimate
 from meta_lib.runs import NotACheckpoint
-from meta_lib.tasks.episodes import Episode, sample_episode
-from meta_lib.tasks.folders import NotAnImage, flat_folder, image_folder
+from meta_lib.tasks.episodes import Episode, check_episode, sample_episode
+from meta_lib.tasks.folders import NotAnImage, entries, flat_folder, image_folder
 from meta_lib.tasks.omniglot import NotOmniglot, one_shot_runs
 from meta_lib.tasks.parts import DATA_SETS, PARTS, load_part
 
@@ -205,13 +205,13 @@ def evaluate(checkpoint: Path, runs_path: Path | None, as_json: bool, **options)
         if runs_path:
             episodes = one_shot_runs(runs_path, settings["size"])
             asked = {"runs": str(runs_path)}
+            for episode in episodes:
+                _check_ways(settings, len(episode.support_y.unique()))
         else:
             asked = {name: options[name] or settings[name] for name in ("ways", "shots", "data")}
             asked |= {name: options[name] for name in ("queries", "episodes", "part", "seed")}
             _check_ways(settings, asked["ways"])
             episodes = _episodes(settings, folder=options["data_folder"], **asked)
-        for episode in episodes if runs_path else ():
-            _check_ways(settings, len(episode.support_y.unique()))
         _report({"learner": settings["learner"], **asked, **_measure(learner, episodes)}, as_json)
 
 
@@ -259,7 +259,7 @@ def _train(
         shape = (settings["ways"], settings["shots"], settings["queries"])
         judged = _episodes(settings, "validation", *shape, settings["seed"], episodes)
         image_set = load_part(settings["data"], "train", settings["size"], folder)
-        sample_episode(image_set, *shape, Generator())  # too few images are noticed here
+        check_episode(image_set, *shape)
         learner = learners.build(settings)
         losses = learners.train(learner, settings, image_set, out, every)
         if distributed.is_first():
@@ -300,7 +300,7 @@ def _judged(right: list[list[bool]]) -> dict:
 
 def _queries(folder: Path, classes: list[str], size: int):
     """Return names, images and labels of the queries; labels are None for a folder of images."""
-    if not any(entry.is_dir() for entry in folder.iterdir() if entry.name[0] != "."):
+    if not any(entry.is_dir() for entry in entries(folder)):
         return *flat_folder(folder, size), None
     groups = image_folder(folder, size)
     unknown = [name for name in groups if name not in classes]
@@ -309,7 +309,7 @@ def _queries(folder: Path, classes: list[str], size: int):
             f"--query holds the class folder {unknown[0]}, which --support lacks; "
             f"it has {', '.join(classes)}"
         )
-    files = [f"{name}/{file}" for name in groups for file in flat_folder(folder / name, size)[0]]
+    files = [f"{name}/{file.name}" for name in groups for file in entries(folder / name)]
     labels = [classes.index(name) for name, images in groups.items() for _ in images]
     images = torch.cat(list(groups.values()))
     return files, images, torch.tensor(labels, device=images.device)

@@ -40,7 +40,7 @@ def image_folder(path: str | os.PathLike, size: int = 28) -> ImageSet:
     ValueError if there are no class folders or one of them is empty, NotAnImage if a file is none.
     """
     checks.whole_number("size", size, at_least=4)
-    classes = [entry for entry in _entries(Path(path)) if entry.is_dir()]
+    classes = [entry for entry in entries(Path(path)) if entry.is_dir()]
     if not classes:
         raise ValueError(f"{path} must hold one folder of images for each class, but holds none")
     return {folder.name: flat_folder(folder, size)[1] for folder in classes}
@@ -52,7 +52,7 @@ def flat_folder(path: str | os.PathLike, size: int = 28) -> tuple[list[str], Ten
     For images without classes, such as queries. Raises as `image_folder` does.
     """
     checks.whole_number("size", size, at_least=4)
-    files = _entries(Path(path))
+    files = entries(Path(path))
     if not files:
         raise ValueError(f"{path} must hold images, but is empty")
     for file in files:
@@ -105,7 +105,7 @@ def _grey(image: Image.Image) -> Image.Image:
     return image.convert("L")
 
 
-def _entries(folder: Path) -> list[Path]:
+def entries(folder: Path) -> list[Path]:
     """Return what is in a folder and not hidden, ordered by name."""
     if not folder.exists():
         raise FileNotFoundError(f"there is no folder {folder}")
