@@ -13,8 +13,9 @@ class BatchNorm(nn.Module):
     """Batch normalisation by the batch's own mean and variance, for (n, channels, height, width).
 
     Ioffe & Szegedy (2015), https://arxiv.org/abs/1502.03167. Written out because torch's own layer
-    has silently wrong second derivatives under vmap, where MAML needs them
-    (https://github.com/pytorch/functorch/issues/534); `tests/test_maml.py` would notice.
+    has silently wrong second derivatives where torch.func.grad runs under vmap
+    (https://github.com/pytorch/functorch/issues/534). The library does not combine the two; a
+    reader's own meta-gradient may.
     """
 
     def __init__(self, channels: int, epsilon: float = 1e-5):
