@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from meta_lib import lstm_optimizer, maml, prototypes, runs, siamese
+from meta_lib.device import device
 from meta_lib.distributed import share
 from meta_lib.networks import conv_network, flatten, loss_of, parameters_of
 from meta_lib.runs import NotACheckpoint, Run
@@ -106,6 +107,7 @@ def maml_learner(settings: Settings) -> Learner:
             settings["steps"],
             first_order=settings["variant"] == "first-order",
             reptile=settings["variant"] == "reptile",
+            chunk=None if device().type == "cuda" else 4,
             run=run,
         )
         for name, weight in trained.items():

@@ -7,7 +7,7 @@ of size tasks, the weights included. Used in part 3, "MAML".
     linear layer          one batched matrix product
     convolution           one grouped convolution, the tasks side by side as groups of channels
     batch normalisation   torch's own on these channels: each task has its own statistics
-    the first block       convolution and batch normalisation in one matrix product
+    the first block       convolution, batch normalisation and ReLU in one matrix product
     any other layer       task by task
 """
 
@@ -27,8 +27,8 @@ def forward_stack(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
     if not isinstance(network, nn.Sequential):
         return _one_by_one(network, theta, x)
     layers = [(layer, _weights_of(theta, name)) for name, layer in network.named_children()]
-    if _is_first_block(*(layer for layer, _ in layers[:2])):
-        (convolution, weights), (norm, norm_weights), *layers = layers
+    if _is_first_block(*(layer for layer, _ in layers[:3])):
+        (convolution, weights), (norm, norm_weights), _, *layers = layers
         x = first_block(x, convolution, norm, weights["weight"], **norm_weights)
     for layer, weights in layers:
         if isinstance(layer, nn.Linear):
@@ -80,28 +80,30 @@ def first_block(
     weight: Tensor,
     bias: Tensor,
 ) -> Tensor:
-    """Return the normalised convolution of images x (tasks, n, channels, height, width).
+    """Return the ReLU of the normalised convolution of x (tasks, n, channels, height, width).
 
     A convolution multiplies each patch p of an image by the filters, W p. If the patches have mean
     m and covariance C, the products have mean W m and variance diag(W C Wᵀ). So batch normalisation
     is known before anything is multiplied, and is worked into the filters:
 
-        γ (W p - W m) / √(diag(W C Wᵀ) + ε) + β  =  W' p + β - W' m,   W' = γ W / √(…)
+        γ (W p - W m) / √(diag(W C Wᵀ) + ε) + β  =  W' (p - m) + β,   W' = γ W / √(…)
 
-    This saves the normalisation of the largest layer, forwards and backwards; in deeper layers the
-    patches are too long for it to pay.
+    This saves passes over the largest layer, forwards and backwards; in deeper layers the patches
+    are too long for it to pay.
     """
     patches = F.unfold(
         x.flatten(0, 1), convolution.kernel_size, padding=convolution.padding,
         stride=convolution.stride,
     ).unflatten(0, x.shape[:2])  # (tasks, n, weights of a filter, places)  # fmt: skip
     P = patches.transpose(2, 3).flatten(1, 2)  # (tasks, samples, weights of a filter)
-    m = P.mean(dim=1, keepdim=True)
-    C = (P - m).mT @ (P - m) / P.shape[1]
+    P = P - P.mean(dim=1, keepdim=True)
+    C = P.mT @ P / P.shape[1]
     W = filters.flatten(2)  # (tasks, filters, weights of a filter)
-    variance = ((W @ C) * W).sum(dim=2)
-    W = (weight.flatten(1) * torch.rsqrt(variance + norm.epsilon)).unsqueeze(2) * W
-    y = torch.baddbmm(bias.flatten(1).unsqueeze(1) - m @ W.mT, P, W.mT)
+    variance = ((W @ C) * W).sum(dim=2, keepdim=True)
+    W = weight.flatten(2) * torch.rsqrt(variance + norm.epsilon) * W
+    # As one more column of W beside ones in P, β costs no pass of its own over y.
+    y = F.pad(P, (0, 1), value=1.0) @ torch.cat([W, bias.flatten(2)], dim=2).mT
+    y = F.relu_(y)
     height, width = (
         (size + 2 * pad - kernel) // stride + 1
         for size, pad, kernel, stride in zip(
@@ -131,7 +133,7 @@ def _is_plain(layer: nn.Conv2d) -> bool:
 
 
 def _is_first_block(*layers: nn.Module) -> bool:
-    if [type(layer) for layer in layers] != [nn.Conv2d, BatchNorm]:
+    if [type(layer) for layer in layers] != [nn.Conv2d, BatchNorm, nn.ReLU]:
         return False
     convolution = layers[0]
     short = convolution.weight[0].numel() <= 32 and convolution.bias is None

@@ -119,6 +119,47 @@ def test_a_convolutional_network_agrees_with_a_second_implementation(steps, firs
     assert difference < 1e-10
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("chunk", [1, 2, 8])
+def test_chunks_change_nothing(chunk, threads, generator):
+    network = conv_network(3, filters=4, blocks=2)
+    loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
+    tasks = sample_episodes(glyphs(6, 8, size=12), 5, 3, 2, 4, generator)
+    whole, value = maml.meta_gradient(loss, phi, tasks, 0.4, 2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        parts, same_value = maml.meta_gradient(loss, phi, tasks, 0.4, 2, chunk=chunk)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    torch.testing.assert_close(flatten(parts), flatten(whole), rtol=1e-10, atol=1e-14)
+    torch.testing.assert_close(same_value, value, rtol=1e-12, atol=0)
+
+
+def test_chunks_serve_a_training_and_its_learned_rates(generator):
+    network = mlp(1, 8, 1)
+    loss = loss_of(network, F.mse_loss)
+    tasks = sample_points(sample_waves(5, generator), 4, 4, generator)
+    ends = []
+    for chunk in (None, 2):
+        rates = maml.learned_rates(parameters_of(network), 0.02)
+        phi, losses = maml.train(network, loss, lambda: tasks, 3, rates, chunk=chunk)
+        ends.append((flatten(phi), flatten(rates).detach(), torch.tensor(losses)))
+    for whole, parts in zip(*ends, strict=True):
+        torch.testing.assert_close(parts, whole, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("chunk", "error"), [(0, ValueError), (2.0, TypeError)])
+def test_an_impossible_chunk_is_refused(chunk, error, generator):
+    network = mlp(1, 8, 1)
+    tasks = sample_points(sample_waves(5, generator), 4, 4, generator)
+    with pytest.raises(error, match="chunk"):
+        maml.meta_gradient(
+            loss_of(network, F.mse_loss), parameters_of(network), tasks, 0.1, chunk=chunk
+        )
+
+
 def gradient_of_higher(network, tasks, alpha, steps, first_order):
     """MAML a third time, by the library higher (Grefenstette et al. 2019)."""
     with warnings.catch_warnings():

@@ -27,8 +27,10 @@ NETWORKS = {
     "oblong first block": lambda: nn.Sequential(
         nn.Conv2d(1, 3, (3, 5), stride=(2, 3), padding=(1, 2), bias=False),
         BatchNorm(3),
+        nn.ReLU(),
         nn.MaxPool2d(2),
     ),
+    "no ReLU": lambda: nn.Sequential(nn.Conv2d(1, 3, 3, bias=False), BatchNorm(3), nn.Tanh()),
     "a single filter": lambda: conv_network(3, filters=1, blocks=2),
     "a bias before a norm": lambda: nn.Sequential(nn.Conv2d(1, 3, 3), BatchNorm(3)),
     "no nn.Sequential": lambda: nn.LayerNorm(3),
@@ -95,7 +97,8 @@ def test_the_first_block_is_used_where_it_pays(generator, monkeypatch):
     )
     for channels, size, pays in ((1, (3, 3), True), (2, (4, 4), True), (3, (1, 11), False)):
         convolution = nn.Conv2d(channels, 2, size, bias=False)
-        network, x = nn.Sequential(convolution, BatchNorm(2)), (2, 5, channels, 12, 12)
+        network = nn.Sequential(convolution, BatchNorm(2), nn.ReLU())
+        x = 2, 5, channels, 12, 12
         forward(network, expand(parameters_of(network), 2), normal(*x, generator=generator))
         assert bool(called) == pays, f"a filter of {convolution.weight[0].numel()} weights"
         called.clear()
