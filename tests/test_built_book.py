@@ -187,7 +187,7 @@ def library():
     found = {}
     for module in pkgutil.walk_packages(meta_lib.__path__, "meta_lib."):
         part = module.name.split(".")[1]
-        if part not in ("checks", "commands", "figures", "widgets") and "._" not in module.name:
+        if part not in ("checks", "commands", "figures", "moving", "widgets") and "._" not in module.name:
             for name, entry in vars(importlib.import_module(module.name)).items():
                 kind = inspect.isfunction(entry) or inspect.isclass(entry)
                 if kind and entry.__module__ == module.name and not name.startswith("_"):

@@ -1,0 +1,73 @@
+// Runs the moving figures of a page that has no kernel: it reads the state that was stored with the
+// page, and gives each figure's module a model as anywidget does.
+
+const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
+const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
+
+// A figure's values: what was stored, and what the page's address says of them.
+function modelOf(stored) {
+  const values = { ...stored.state, kernel: false }, listeners = new Map();
+  for (const { path, data } of stored.buffers ?? []) {
+    const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+    values[path[0]] = new DataView(bytes.buffer);
+  }
+  const names = Object.keys(values.start), key = (name) => `${values.name}.${name}`;
+  const address = new URL(location.href);
+  for (const name of names) {
+    try {
+      const value = JSON.parse(address.searchParams.get(key(name)));
+      if (typeof value === typeof values[name] && value !== null) values[name] = value;
+    } catch { /* an address that somebody has mistyped: the figure starts as it does */ }
+  }
+  let changed = new Set(), timer = 0;
+  const tell = (event) => { for (const listener of listeners.get(event) ?? []) listener(); };
+  const write = () => {
+    const here = new URL(location.href);
+    for (const name of names) {
+      const text = JSON.stringify(values[name]);
+      if (text === JSON.stringify(values.start[name])) here.searchParams.delete(key(name));
+      else here.searchParams.set(key(name), text);
+    }
+    history.replaceState(null, "", here);
+  };
+  return {
+    get: (name) => values[name],
+    set(name, value) { if (values[name] !== value) { values[name] = value; changed.add(name); } },
+    save_changes() {
+      const now = changed;
+      changed = new Set();
+      for (const name of now) tell(`change:${name}`);
+      if (now.size) tell("change");
+      clearTimeout(timer);
+      timer = setTimeout(write, 300); // browsers refuse an address that changes at each frame
+    },
+    on(event, listener) { listeners.set(event, [...(listeners.get(event) ?? []), listener]); },
+    off(event, listener) { listeners.set(event, (listeners.get(event) ?? []).filter((one) => one !== listener)); },
+    send() {},
+  };
+}
+
+async function start() {
+  const stored = JSON.parse(document.querySelector(STATE)?.textContent ?? '{"state": {}}').state;
+  for (const view of document.querySelectorAll(VIEW)) {
+    const { state, buffers } = stored[JSON.parse(view.textContent).model_id] ?? {};
+    if (!state?._esm) continue;
+    const model = modelOf({ state, buffers });
+    const module = await import(URL.createObjectURL(new Blob([state._esm], { type: "text/javascript" })));
+    if (!document.getElementById("moving-style")) {
+      const style = Object.assign(document.createElement("style"), { id: "moving-style" });
+      style.textContent = state._css;
+      document.head.append(style);
+    }
+    const figure = document.createElement("div");
+    figure.className = "moving-figure";
+    Object.assign(figure, { model, module });
+    view.before(figure);
+    module.default.render({ model, el: figure });
+    // The still picture stands beside its view, in the same output.
+    view.closest(".moving-output")?.querySelectorAll(":scope > :not(.moving-figure, script)").forEach((one) => one.remove());
+  }
+  document.documentElement.dataset.moving = "ready";
+}
+
+start();

@@ -1,0 +1,99 @@
+"""A browser for the tests: moving figures by themselves, and the pages of the built book.
+
+Everything is served from here; whatever asks another host is refused, and noted.
+"""
+
+import functools
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from ipywidgets.embed import embed_data
+
+from meta_lib import moving
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+HERE = "http://book.test"
+
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None,
+    reason="NO CHROMIUM: the moving figures were NOT tested. Install it, or set CHROMIUM=…",
+)
+
+
+@contextmanager
+def chromium():
+    """Start a browser that reaches nothing but this machine."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def watched(browser, **options):
+    """Open an empty page that keeps in `page.faults` what goes wrong on it."""
+    page = browser.new_context(viewport={"width": 1000, "height": 900}, **options).new_page()
+    page.faults = []
+    page.on("console", lambda said: said.type == "error" and page.faults.append(said.text))
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.on("requestfailed", lambda asked: page.faults.append(f"failed: {asked.url}"))
+    return page
+
+
+def show_figure(page, widget, address=""):
+    """Put one moving figure on a page, as the book does, and wait until it stands."""
+    page.route("**/*", functools.partial(_answer, html=_page_of(widget)))
+    page.goto(f"{HERE}/{address}")
+    page.wait_for_selector("html[data-moving=ready]")
+    return page.locator(".moving-figure")
+
+
+@contextmanager
+def served(folder: Path):
+    """Serve a folder on this machine and give its address."""
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _answer(route, html):
+    if route.request.url.startswith(HERE):
+        route.fulfill(body=html, content_type="text/html; charset=utf-8")
+    else:
+        route.abort()
+
+
+def _page_of(widget):
+    still, _ = widget._repr_mimebundle_()
+    data = embed_data(views=[widget], drop_defaults=False)
+    (view,) = data["view_specs"]
+
+    def script(kind, content):
+        content = json.dumps(content).replace("</", "<\\/")
+        return f'<script type="application/vnd.jupyter.widget-{kind}+json">{content}</script>'
+
+    host = (moving.FOLDER / "host.js").read_text(encoding="utf-8")
+    return (
+        '<!doctype html><html lang="en"><title>A figure</title><link rel="icon" href="data:,">'
+        f'<body><div class="moving-output"><img alt="{still["text/plain"]}">'
+        f"{script('view', view)}</div>{script('state', data['manager_state'])}"
+        f"<script>{host}</script>"
+    )
