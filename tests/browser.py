@@ -12,18 +12,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import pytest
 from ipywidgets.embed import embed_data
 
 from meta_lib import moving
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 HERE = "http://book.test"
-
-needs_browser = pytest.mark.skipif(
-    CHROMIUM is None,
-    reason="NO CHROMIUM: the moving figures were NOT tested. Install it, or set CHROMIUM=…",
-)
 
 
 @contextmanager
@@ -39,9 +33,9 @@ def chromium():
             browser.close()
 
 
-def watched(browser, **options):
+def watched(browser, width=1000, **options):
     """Open an empty page that keeps in `page.faults` what goes wrong on it."""
-    page = browser.new_context(viewport={"width": 1000, "height": 900}, **options).new_page()
+    page = browser.new_context(viewport={"width": width, "height": 900}, **options).new_page()
     page.faults = []
     page.on("console", lambda said: said.type == "error" and page.faults.append(said.text))
     page.on("pageerror", lambda error: page.faults.append(str(error)))
@@ -55,6 +49,26 @@ def show_figure(page, widget, address=""):
     page.goto(f"{HERE}/{address}")
     page.wait_for_selector("html[data-moving=ready]")
     return page.locator(".moving-figure")
+
+
+def call(figure, function, *arguments):
+    """Call a function that the figure's module exports, and return what it returns."""
+    return figure.evaluate(
+        "(at, [name, given]) => at.module[name](...given)", [function, arguments]
+    )
+
+
+def put(figure, **values):
+    """Set traits of a figure as its controls do, and return the read-out that follows."""
+    figure.evaluate(
+        """async (at, values) => {
+            for (const name in values) at.model.set(name, values[name]);
+            at.model.save_changes();
+            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+        }""",
+        values,
+    )
+    return figure.locator(".moving-readout").text_content()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import signal
 
 import pytest
 import torch
+from browser import CHROMIUM, chromium, watched
 
 
 @pytest.fixture(autouse=True)
@@ -28,3 +29,21 @@ def ctrl_c():
 def generator():
     """Give the test a generator of its own."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Share one browser; without one, skip loudly."""
+    if CHROMIUM is None:
+        pytest.skip("NO CHROMIUM: the moving figures were NOT tested. Install it, or set CHROMIUM=")
+    with chromium() as started:
+        yield started
+
+
+@pytest.fixture
+def tab(browser):
+    """Open an empty page of the browser, and see afterwards that nothing went wrong on it."""
+    page = watched(browser)
+    yield page
+    page.context.close()
+    assert not page.faults

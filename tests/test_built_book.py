@@ -18,6 +18,7 @@ import meta_lib
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
 TITLE = "Learning to Learn: an interactive book on meta-learning"
+WITHOUT_PAGE = ("checks", "commands", "figures", "moving", "widgets")
 PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html"))
 PAGES = [page for page in PAGES if not page.startswith("_")]
 
@@ -187,7 +188,7 @@ def library():
     found = {}
     for module in pkgutil.walk_packages(meta_lib.__path__, "meta_lib."):
         part = module.name.split(".")[1]
-        if part not in ("checks", "commands", "figures", "moving", "widgets") and "._" not in module.name:
+        if part not in WITHOUT_PAGE and "._" not in module.name:
             for name, entry in vars(importlib.import_module(module.name)).items():
                 kind = inspect.isfunction(entry) or inspect.isclass(entry)
                 if kind and entry.__module__ == module.name and not name.startswith("_"):
