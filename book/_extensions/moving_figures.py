@@ -29,7 +29,7 @@ def add_host(app, page, template, context, doctree):
     """Add the script to the pages that have a moving figure."""
     if "moving-output" in context.get("body", ""):
         script = Path(meta_lib.moving.FOLDER, "host.js").read_text(encoding="utf-8")
-        app.add_js_file(None, body=script)
+        app.add_js_file(None, body=script, type="module")  # runs when the page is there
 
 
 def setup(app):

@@ -4,6 +4,12 @@
 const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
 const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
 
+// Whether a value from the address is of the kind that the figure starts with.
+function alike(value, start) {
+  if (Array.isArray(start)) return Array.isArray(value) && value.every((one) => !start.length || alike(one, start[0]));
+  return typeof value === typeof start && (value === null) === (start === null);
+}
+
 // A figure's values: what was stored, and what the page's address says of them.
 function modelOf(stored) {
   const values = { ...stored.state, kernel: false }, listeners = new Map();
@@ -16,7 +22,7 @@ function modelOf(stored) {
   for (const name of names) {
     try {
       const value = JSON.parse(address.searchParams.get(key(name)));
-      if (typeof value === typeof values[name] && value !== null) values[name] = value;
+      if (value !== null && alike(value, values[name])) values[name] = value;
     } catch { /* an address that somebody has mistyped: the figure starts as it does */ }
   }
   let changed = new Set(), timer = 0;

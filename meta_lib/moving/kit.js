@@ -98,7 +98,14 @@ function figure(model, el, { hint, controls = [], height = 320, draw }) {
   const size = new ResizeObserver(changed);
   size.observe(frame);
   for (const one of refreshers) one();
-  paint();
+  try {
+    paint();
+  } catch (error) {
+    // An address may hold what no control would set: then the figure starts as it does.
+    if (model.get("kernel")) throw error;
+    change(model, structuredClone(model.get("start")));
+    paint();
+  }
   return () => {
     size.disconnect();
     model.off("change", refresh);
@@ -119,13 +126,17 @@ function slider(name, symbol, { min, max, step, log = false, values, format = sh
     const label = tag("label", { for: key }, box);
     const input = tag("input", { type: "range", id: key, name, min: 0, max: stops.length - 1, step: 1 }, box);
     input.addEventListener("input", () => change(model, { [name]: stops[input.valueAsNumber] }));
+    const nearest = () => {
+      const far = stops.map((stop) => Math.abs(stop - model.get(name)));
+      return far.indexOf(Math.min(...far));
+    };
+    // In a page a value may come from the address: only what the slider could set is taken.
+    const given = model.get(name), whole = stops.every(Number.isInteger);
+    const sound = given >= stops[0] && given <= stops.at(-1) && (!whole || Number.isInteger(given));
+    if (!sound && !model.get("kernel")) model.set(name, stops[nearest()]);
     return () => {
       const value = model.get(name);
-      let nearest = 0;
-      stops.forEach((stop, i) => {
-        if (Math.abs(stop - value) < Math.abs(stops[nearest] - value)) nearest = i;
-      });
-      input.value = nearest;
+      input.value = nearest();
       const text = `${symbol} = ${format(value)}`;
       label.textContent = text;
       input.setAttribute("aria-valuetext", text);
@@ -153,6 +164,7 @@ function choice(name, label, options) {
     const input = tag("select", { id: key, name }, box);
     options.forEach(([, text], i) => tag("option", { value: i }, input, text));
     input.addEventListener("change", () => change(model, { [name]: options[input.selectedIndex][0] }));
+    if (!options.some(([value]) => value === model.get(name))) model.set(name, model.get("start")[name]);
     return () => {
       input.selectedIndex = options.findIndex(([value]) => value === model.get(name));
     };
@@ -267,6 +279,7 @@ class Stage {
   // A point that is dragged, or moved with the arrow keys, by `step` of the data.
   // `set(x, y)` is called with where it goes; `text` is what a screen reader says of it.
   handle(key, axes, { x, y, set, label, text, step, kind = "c1", radius = 7 }) {
+    if (!Number.isFinite(axes.px(x) + axes.py(y))) throw new RangeError(`${label}: no such place`);
     this.seen.add(key);
     let one = this.handles.get(key);
     if (!one) {
@@ -386,7 +399,8 @@ class Axes {
 
   dots(xs, ys, kind = "c1", radius = 4) {
     for (let i = 0; i < xs.length; i += 1) {
-      svg("circle", { cx: this.px(xs[i]), cy: this.py(ys[i]), r: radius, class: `dot ${kind}` }, this.layer);
+      const cx = this.px(xs[i]), cy = this.py(ys[i]);
+      if (Number.isFinite(cx + cy)) svg("circle", { cx, cy, r: radius, class: `dot ${kind}` }, this.layer);
     }
   }
 
