@@ -51,10 +51,10 @@ _build/.library: $(VENV)/.installed $(LIBRARY)
 
 test: $(VENV)/.installed
 	$(BIN)/ruff check .
-	$(BIN)/pytest --ignore tests/test_built_book.py
+	$(BIN)/pytest --ignore-glob 'tests/test_built_*.py'
 	$(BIN)/pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -W default book
 	@$(MAKE) --no-print-directory book
-	$(BIN)/pytest tests/test_built_book.py
+	$(BIN)/pytest tests/test_built_*.py
 
 notebooks: $(VENV)/.installed
 	$(BIN)/jupyter nbconvert --to notebook --inplace --execute \

@@ -1,4 +1,4 @@
-"""What every moving figure has from the kit and its host, shown on the figure of the meta-update."""
+"""What every moving figure has from the kit and its host, shown on the meta-update."""
 
 import pytest
 from browser import put, show_figure, watched

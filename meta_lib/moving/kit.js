@@ -2,7 +2,7 @@
 //
 //   export default { render: ({ model, el }) => figure(model, el, { hint, controls, height, draw }) };
 //
-// `draw(stage, model)` runs after each change, at most once a frame. It draws everything anew and
+// `draw(stage, model)` runs after each change, at most twice a frame. It draws everything anew and
 // returns the read-out: a text, which a screen reader hears as well.
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -77,9 +77,8 @@ function figure(model, el, { hint, controls = [], height = 320, draw }) {
   tag("p", { class: "moving-hint" }, root, hint);
   const stage = new Stage(drawing, back, front, id);
 
-  let asked = 0, quiet = 0;
+  let waiting = 0, again = false, quiet = 0;
   const paint = () => {
-    asked = 0;
     stage.width = Math.max(260, frame.clientWidth);
     stage.height = typeof height === "function" ? height(stage.width) : height;
     stage.begin();
@@ -89,7 +88,15 @@ function figure(model, el, { hint, controls = [], height = 320, draw }) {
     clearTimeout(quiet);
     quiet = setTimeout(() => { if (heard.textContent !== text) heard.textContent = text; }, 500);
   };
-  const changed = () => { asked ||= requestAnimationFrame(paint); };
+  // The first change in a frame is drawn at once, and what follows in the same frame at its end.
+  const changed = () => {
+    if (waiting) { again = true; return; }
+    waiting = requestAnimationFrame(() => {
+      waiting = 0;
+      if (again) { again = false; paint(); }
+    });
+    queueMicrotask(paint);
+  };
 
   const refreshers = controls.map((control) => control(panel, model, id, changed)).filter(Boolean);
   button("Reset", () => change(model, structuredClone(model.get("start"))))(panel, model);
@@ -109,7 +116,7 @@ function figure(model, el, { hint, controls = [], height = 320, draw }) {
   return () => {
     size.disconnect();
     model.off("change", refresh);
-    cancelAnimationFrame(asked);
+    cancelAnimationFrame(waiting);
     clearTimeout(quiet);
   };
 }

@@ -1,0 +1,169 @@
+"""The moving figures on the pages of the built book, in a browser that reaches nothing else."""
+
+import gzip
+import json
+import re
+from pathlib import Path
+
+import pytest
+from browser import served, watched
+
+HTML = Path(__file__).parents[1] / "_build" / "html"
+MARK = 'class="moving-output'
+PAGES = sorted(
+    path.relative_to(HTML).as_posix()
+    for path in HTML.rglob("book/**/*.html")
+    if MARK in path.read_text(encoding="utf-8")
+)
+PAGE_OWN, PAGE_ALL = 300_000, 1_200_000
+
+pytestmark = pytest.mark.skipif(
+    not (HTML / ".built").exists(), reason="THE BOOK HAS NOT BEEN BUILT: run `make book` first"
+)
+
+
+@pytest.fixture(scope="module")
+def address():
+    with served(HTML) as here:
+        yield here
+
+
+@pytest.fixture(params=PAGES)
+def page(request):
+    """Go through the pages that have a moving figure."""
+    return request.param
+
+
+def opened(tab, address, page):
+    """Open a page, refuse what it asks of other hosts, and return its figures."""
+    tab.route("**/*", lambda asked: asked.continue_() if _near(asked, address) else asked.abort())
+    tab.goto(f"{address}/{page}")
+    tab.wait_for_selector("html[data-moving=ready]")
+    return tab.locator(".moving-figure").all()
+
+
+def _near(asked, address):
+    return asked.request.url.startswith((address, "data:", "blob:"))
+
+
+def looks(figure):
+    """Return what a figure shows: its drawing and its read-out."""
+    return figure.evaluate(
+        "(at) => [at.querySelector('.moving-stage').innerHTML,"
+        " at.querySelector('.moving-readout').textContent,"
+        " ...Array.from(at.querySelectorAll('canvas'), (one) => one.toDataURL())].join()"
+    )
+
+
+def moved(tab, figure, act):
+    """Say whether the figure looks different after `act`, within two seconds."""
+    before = looks(figure)
+    act()
+    for _ in range(40):
+        tab.wait_for_timeout(50)
+        if looks(figure) != before:
+            return True
+    return False
+
+
+def test_there_are_figures():
+    assert len(PAGES) >= 10
+
+
+def test_every_control_answers_to_the_keyboard(tab, address, page):
+    for figure in opened(tab, address, page):
+        for slider in figure.locator("input[type=range]:visible").all():
+            name = slider.get_attribute("name")
+            slider.focus()
+            ways = ("ArrowRight", "ArrowLeft", "Home", "End")
+            value = slider.input_value()
+            answers = [moved(tab, figure, lambda w=way: tab.keyboard.press(w)) for way in ways]
+            assert any(answers), f"{page}: the slider {name}"
+            slider.fill(value)
+        for box in figure.locator("input[type=checkbox]:visible").all():
+            box.focus()
+            assert moved(tab, figure, lambda: tab.keyboard.press("Space")), page
+            tab.keyboard.press("Space")
+        for menu in figure.locator("select:visible").all():
+            menu.focus()
+            down = moved(tab, figure, lambda: tab.keyboard.press("ArrowDown"))
+            assert down or moved(tab, figure, lambda: tab.keyboard.press("ArrowUp")), page
+        figure.get_by_role("button", name="Reset").press("Enter")
+        for handle in figure.locator(".handle").all()[:6]:
+            handle.focus()
+            keys = ("ArrowRight", "ArrowUp", "ArrowLeft", "ArrowDown")
+            assert any(moved(tab, figure, lambda k=key: tab.keyboard.press(k)) for key in keys), (
+                f"{page}: {handle.get_attribute('aria-label')}"
+            )
+
+
+def test_every_slider_answers_to_the_mouse(tab, address, page):
+    for figure in opened(tab, address, page):
+        for slider in figure.locator("input[type=range]:visible").all():
+            size = slider.bounding_box()
+
+            def at(share, slider=slider, size=size):
+                slider.click(position={"x": share * size["width"], "y": size["height"] / 2})
+
+            assert moved(tab, figure, lambda: at(0.85)) or moved(tab, figure, lambda: at(0.15)), (
+                f"{page}: {slider.get_attribute('name')}"
+            )
+
+
+def test_the_ends_of_every_slider_are_sound(tab, address, page):
+    for figure in opened(tab, address, page):
+        for slider in figure.locator("input[type=range]:visible").all():
+            for key in ("Home", "End"):
+                slider.focus()
+                tab.keyboard.press(key)
+                tab.wait_for_timeout(60)
+                said = figure.locator(".moving-readout").text_content()
+                assert said and not re.search(r"NaN|undefined|\[object", said), f"{page}: {said}"
+
+
+def test_every_control_has_a_name(tab, address, page):
+    for figure in opened(tab, address, page):
+        for one in figure.locator("input, select").all():
+            key = one.get_attribute("id")
+            named = one.get_attribute("aria-label") or figure.locator(f"label[for='{key}']").count()
+            assert named, f"{page}: {one.evaluate('(at) => at.outerHTML')}"
+        for one in figure.locator("button, .handle, [tabindex='0']").all():
+            assert one.text_content().strip() or one.get_attribute("aria-label"), page
+
+
+@pytest.mark.parametrize("width", [360, 1200])
+def test_nothing_sticks_out(browser, address, page, width):
+    tab = watched(browser, width=width)
+    opened(tab, address, page)
+    tab.wait_for_timeout(300)
+    for figure in tab.locator(".moving-figure").all():
+        assert figure.evaluate("(at) => at.scrollWidth - at.clientWidth") <= 1, page
+    tab.context.close()
+
+
+def test_without_javascript_each_figure_is_a_described_picture(browser, address, page):
+    tab = watched(browser, java_script_enabled=False)
+    tab.goto(f"{address}/{page}")
+    for output in tab.locator(".moving-output").all():
+        pictures = output.locator("img")
+        assert pictures.count() == 1 and len(pictures.get_attribute("alt")) > 40, page
+    tab.context.close()
+
+
+def test_a_page_is_light(tab, address, page):
+    """At most 300 KB compressed of a page's own scripts and data; at most 1.2 MB in all."""
+    bodies = {}
+    tab.on("response", lambda got: bodies.setdefault(got.url, got))
+    opened(tab, address, page)
+    tab.wait_for_load_state("networkidle")
+    sizes = {
+        url: len(gzip.compress(got.body()))
+        for url, got in bodies.items()
+        if url.startswith(address)
+    }
+    stored = tab.locator('script[type="application/vnd.jupyter.widget-state+json"]').text_content()
+    own = len(gzip.compress(stored.encode()))
+    print(f"{page}: figures {own / 1e3:.0f} KB, all {sum(sizes.values()) / 1e3:.0f} KB")
+    assert json.loads(stored)["state"]
+    assert own <= PAGE_OWN, f"{page}: {own} bytes"
+    assert sum(sizes.values()) <= PAGE_ALL, f"{page}: {sizes}"
