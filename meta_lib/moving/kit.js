@@ -64,8 +64,9 @@ let figures = 0;
 
 function figure(model, el, { hint, controls = [], height = 320, draw }) {
   const id = `moving-${(figures += 1)}-${Math.random().toString(36).slice(2, 7)}`;
-  // JupyterLab would take the arrow keys for itself.
   const root = tag("div", { class: "moving", role: "group", "data-lm-suppress-shortcuts": "true" }, el);
+  // JupyterLab would take the keys for itself, the arrows too.
+  root.addEventListener("keydown", (event) => event.stopPropagation());
   root.setAttribute("aria-label", model.get("description") || hint);
   const panel = tag("div", { class: "moving-controls" }, root);
   const frame = tag("div", { class: "moving-stage" }, root);
