@@ -6,11 +6,12 @@
     lstm_optimizer      a learned update rule     (part 3, "The LSTM optimizer")
     baselines           hand-made update rules    (part 3, "The LSTM optimizer")
     recurrent_policy    a learned way to explore  (part 2)
-    networks, layers, stacks            the networks, for one task or for many at once
+    networks, layers                    the networks
+    stacks, chunks                      many tasks at once, or a few at a time
     training, runs, distributed         one loop; how it is stopped and goes on, and is shared out
     learners, commands                  the command line
     evaluation, device, checks          what all share
-    figures/, widgets                   what is looked at
+    figures/, moving/                   what is looked at; what moves
 
 Imports run one way: algorithms import what they share, and never one another.
 """
