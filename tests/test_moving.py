@@ -62,7 +62,7 @@ def test_the_address_keeps_the_state_and_reset_clears_it(tab, figure):
     assert readout(figure) == said
     figure.get_by_role("button", name="Reset").click()
     tab.wait_for_timeout(500)
-    assert "?" not in tab.url and trait(figure, "phi") == [0.0, -1.0]
+    assert "?" not in tab.url and trait(figure, "phi") == MetaUpdate().phi
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from browser import call, put, show_figure
 from torch.func import vmap
 
 from meta_lib import maml
-from meta_lib.moving.meta_update import PLANE, MetaUpdate
+from meta_lib.moving.meta_update import LINE, PLANE, MetaUpdate
 from meta_lib.tasks.episodes import Episode
 
 
@@ -25,12 +25,13 @@ def test_a_meta_update_is_the_librarys(tab, generator):
         gradient, loss = maml.meta_gradient(vmap(bowl), at, tasks, alpha + 0.01, steps)
         first, _ = maml.meta_gradient(vmap(bowl), at, tasks, alpha + 0.01, steps, first_order=True)
         shown = call(figure, "metaStep", PLANE, phi, alpha + 0.01, beta + 0.01, steps)
-        moved = maml.meta_update(at, gradient, beta + 0.01)
+        # The library has the mean over the tasks, the formula and the figure the sum.
+        moved = maml.meta_update(at, gradient, (beta + 0.01) * len(PLANE))
         for ours, theirs in (
-            (gradient["at"], shown["full"]),
-            (first["at"], shown["first"]),
+            (gradient["at"] * len(PLANE), shown["full"]),
+            (first["at"] * len(PLANE), shown["first"]),
             (moved["at"], shown["next"]),
-            (loss, shown["loss"]),
+            (loss * len(PLANE), shown["loss"]),
         ):
             torch.testing.assert_close(torch.tensor(theirs), ours, rtol=1e-10, atol=1e-10)
 
@@ -39,3 +40,22 @@ def test_too_large_a_rate_is_named(tab):
     figure = show_figure(tab, MetaUpdate())
     assert "Diverged" not in put(figure, alpha=0.2, steps=8)
     assert "Diverged" in put(figure, alpha=40.0, steps=8)
+
+
+def test_many_updates_rest_where_the_meta_loss_is_lowest(tab):
+    figure = show_figure(tab, MetaUpdate())
+    for tasks in (PLANE, LINE):
+        start = [0.5] * len(tasks[0]["c"])
+        bottom = call(figure, "metaBowl", tasks, 0.2, 1)
+        path = call(figure, "walk", tasks, start, 0.2, 0.1, 1, "full", 3000)
+        torch.testing.assert_close(torch.tensor(path[-1]), torch.tensor(bottom["c"]))
+        pull = call(figure, "metaStep", tasks, start, 0.2, 1, 1)["full"]
+        way = torch.tensor(start) - torch.tensor(bottom["c"])
+        torch.testing.assert_close(torch.tensor(bottom["H"]) @ way, torch.tensor(pull))
+
+
+def test_the_workshop_has_its_answer(tab):
+    """The chapter's two customers: MAML rests at -0.4, first order at 0.5."""
+    figure = show_figure(tab, MetaUpdate())
+    said = put(figure, space="line", alpha=0.2, beta=0.2, steps=1, tasks=2)
+    assert "MAML rests at −0.4, first order rests at 0.5" in said
