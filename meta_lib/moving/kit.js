@@ -29,7 +29,7 @@ function show(value, digits = 3) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "not a number" : value > 0 ? "∞" : "−∞";
   const size = Math.abs(value);
   const text = size !== 0 && (size < 1e-3 || size >= 1e5)
-    ? value.toExponential(digits - 1).replace("e+", "e")
+    ? Number(value.toPrecision(digits)).toExponential().replace("e+", "e")
     : String(Number(value.toPrecision(digits)));
   return text.replace(/-/g, "−");
 }
