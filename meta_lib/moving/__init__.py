@@ -80,6 +80,14 @@ class MovingFigure(anywidget.AnyWidget):
         return view | data, more | metadata
 
 
+def greys(images: Any) -> bytes:
+    """Return images with values from 0 to 1 as a byte for each; `bytes(model, name)` reads them.
+
+    They are rounded to 16 shades: plenty for a thumbnail, and packed easily.
+    """
+    return (images.detach().clamp(0, 1) * 15).round().mul(17).byte().cpu().numpy().tobytes()
+
+
 def floats(array: Any) -> bytes:
     """Return numbers as bytes for a `traitlets.Bytes`; `floats(model, name)` in kit.js reads them.
 

@@ -40,6 +40,24 @@ function floats(model, name) {
   return new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
 }
 
+// Pictures in a `traitlets.Bytes`, a byte for each grey value.
+function bytes(model, name) {
+  const view = model.get(name);
+  return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+}
+
+// The place in a list of the number that is nearest to a value.
+function nearest(list, value) {
+  return list.reduce((best, one, i) => (Math.abs(one - value) < Math.abs(list[best] - value) ? i : best), 0);
+}
+
+// Mean and spread, the standard deviation over the draws.
+function summary(values) {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { mean, spread: Math.sqrt(square / Math.max(1, values.length - 1)) };
+}
+
 // A random number generator with a seed (mulberry32): the same numbers for every reader.
 function random(seed) {
   let state = seed >>> 0;
@@ -134,17 +152,13 @@ function slider(name, symbol, { min, max, step, log = false, values, format = sh
     const label = tag("label", { for: key }, box);
     const input = tag("input", { type: "range", id: key, name, min: 0, max: stops.length - 1, step: 1 }, box);
     input.addEventListener("input", () => change(model, { [name]: stops[input.valueAsNumber] }));
-    const nearest = () => {
-      const far = stops.map((stop) => Math.abs(stop - model.get(name)));
-      return far.indexOf(Math.min(...far));
-    };
     // In a page a value may come from the address: only what the slider could set is taken.
     const given = model.get(name), whole = stops.every(Number.isInteger);
     const sound = given >= stops[0] && given <= stops.at(-1) && (!whole || Number.isInteger(given));
-    if (!sound && !model.get("kernel")) model.set(name, stops[nearest()]);
+    if (!sound && !model.get("kernel")) model.set(name, stops[nearest(stops, given)]);
     return () => {
       const value = model.get(name);
-      input.value = nearest();
+      input.value = nearest(stops, value);
       const text = `${symbol} = ${format(value)}`;
       label.textContent = text;
       input.setAttribute("aria-valuetext", text);

@@ -7,17 +7,6 @@ const UNITS = {
   noise: (amount) => `noise of standard deviation ${show(amount)}`,
 };
 
-// Mean and spread (the standard deviation over the draws of the labels).
-export function summary(values) {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, spread: Math.sqrt(square / Math.max(1, values.length - 1)) };
-}
-
-function nearest(list, value) {
-  return list.reduce((best, one, i) => (Math.abs(one - value) < Math.abs(list[best] - value) ? i : best), 0);
-}
-
 function draw(stage, model) {
   const [sizes, amounts, kinds] = ["sizes", "amounts", "kinds"].map((name) => model.get(name));
   const kind = kinds.indexOf(model.get("kind")), size = nearest(sizes, model.get("labels"));
@@ -26,12 +15,12 @@ function draw(stage, model) {
 
   // The digits, as many to a row as there is room for.
   const truth = model.get("truth"), readings = model.get("readings")[kind][size][amount];
-  const view = model.get("pictures"), bytes = new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
+  const pictures = bytes(model, "pictures");
   const rowOf = stage.narrow ? 10 : 20, cell = stage.width / rowOf, line = cell + 16;
   const misread = truth.filter((digit, i) => digit !== readings[i]).length;
   truth.forEach((digit, i) => {
     const x = (i % rowOf) * cell, y = Math.floor(i / rowOf) * line, from = ((kind * amounts.length + amount) * truth.length + i) * SIDE * SIDE;
-    const picture = Array.from(bytes.subarray(from, from + SIDE * SIDE), (value) => value / 255);
+    const picture = Array.from(pictures.subarray(from, from + SIDE * SIDE), (value) => value / 255);
     stage.picture(picture, SIDE, x + 2, y, cell - 4);
     const wrong = digit !== readings[i];
     stage.text(x + cell / 2, y + cell + 10, wrong ? `✗ ${readings[i]}` : readings[i], { "text-anchor": "middle", class: wrong ? "wrong" : "small" });

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from meta_lib.figures import limits
-from meta_lib.moving import MovingFigure
+from meta_lib.moving import MovingFigure, greys
 
 Shift = Callable[[Tensor, float], Tensor]
 
@@ -68,8 +68,7 @@ class Limits(MovingFigure):
             readings=[each.tolist() for each in readings],
             tested=len(images),
             truth=truth[shown].tolist(),
-            # Grey in 16 steps is plenty for a thumbnail, and packs well.
-            pictures=(self._images.clamp(0, 1) * 15).round().mul(17).byte().cpu().numpy().tobytes(),
+            pictures=greys(self._images),
             **({"kind": next(iter(shifts))} | traits),
         )
 
