@@ -20,7 +20,7 @@ def flat_network(
     image_set: ImageSet, margin: float, measure: siamese.Measure, seed: int = 0
 ) -> nn.Module:
     """Train a Siamese network with two features, which can be drawn as they are."""
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # the same first weights for all
         network = conv_network(2, filters=24, blocks=3, running_statistics=True)
     draws = torch.Generator().manual_seed(6)  # and the same pairs
