@@ -8,9 +8,10 @@ function drawPlane(stage, box, model, pair) {
   drawPair(axes, f1, f2, pair, measure);
   axes.dots([f2[0]], [f2[1]], "c3", 7);
   for (const [f, name] of [[f1, "f₁"], [f2, "f₂"]]) {
-    // On the side away from the other, where no arrow of a pull runs.
-    const away = f === f1 ? minus(f1, f2) : minus(f2, f1), far = Math.hypot(...away) || 1;
-    const side = pair.region === "push" ? [-away[1], away[0]] : away;
+    // Where no arrow runs: a push goes straight away from the other, a turn to either side.
+    const away = f === f1 ? minus(f1, f2) : minus(f2, f1);
+    const side = measure === "cosine" ? f : pair.region === "push" ? [-away[1], away[0]] : away;
+    const far = Math.hypot(...side) || 1;
     const [x, y] = [axes.px(f[0]) + (18 * side[0]) / far, axes.py(f[1]) - (18 * side[1]) / far];
     stage.text(x, y + 4, name, { "text-anchor": "middle", class: "title", style: HALO });
   }
@@ -62,7 +63,7 @@ function draw(stage, model) {
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Drag f₁ out of the grey region, and see the arrows vanish. Then take the cosine, and move f₁ straight towards the origin: what changes?",
-    height: (width) => (width < 560 ? width + 240 : 420),
+    height: (width) => (width < 560 ? width + 240 : Math.min(420, width / 2)),
     controls: [
       slider("margin", "margin m", { min: 0.1, max: 2, step: 0.05 }),
       choice("measure", "distance", [["Euclidean", "Euclidean"], ["cosine", "cosine, 1 − cos"]]),

@@ -172,7 +172,8 @@ function onwards(among, at, from, dx, dy) {
 
 // The pair's pictures, and which character has which sign.
 function drawPanel(stage, x, y, width, model, state, pair) {
-  const { first, second, each, ways, support } = state, size = stage.narrow ? 64 : 92, gap = 100;
+  const { first, second, each, ways, support } = state, gap = 92;
+  const size = stage.narrow ? 64 : Math.min(92, (width - gap) / 2);
   const picture = (index, ...place) => {
     const image = imageOf(model, index);
     stage.picture(image, Math.sqrt(image.length), ...place);
@@ -223,7 +224,7 @@ const MARGINS = [0.1, 0.125, 0.16, 0.2, 0.25, 0.32, 0.4, 0.5, 0.63, 0.8, 1, 1.25
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Drag f₁ or f₂ to other drawings: of one character, of two that are near, of two beyond the margin. Then change the network under the same pair, and add shots.",
-    height: (width) => (width < 560 ? width + 316 : 460),
+    height: (width) => (width < 560 ? width + 316 : Math.min(460, Math.max(340, width - 290))),
     controls: [
       slider("margin", "margin m", { values: MARGINS }),
       choice("measure", "distance", [["Euclidean", "Euclidean"], ["cosine", "cosine, 1 − cos"]]),
