@@ -6,6 +6,7 @@ from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
 from meta_lib.figures import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe, subplots
+from meta_lib.figures.similarity import draw_pair
 from meta_lib.siamese import Pairs
 from meta_lib.tasks.episodes import ImageSet
 
@@ -85,29 +86,45 @@ def distances(
     return describe(figure, f"Two histograms of distances of unseen pairs: {'; '.join(words)}.")
 
 
-def plane(features: ImageSet, title: str, shots: int = 0) -> Figure:
-    """Draw feature vectors in the plane of their two widest directions, a colour a class.
-
-    The first `shots` of each class are drawn as large open signs: the support set.
-    """
-    names = list(features)
+def plane(features: ImageSet, title: str) -> Figure:
+    """Draw feature vectors in the plane of their two widest directions, a colour a class."""
     points = torch.cat([f.flatten(1) for f in features.values()])
-    flat = _principal_plane(points).cpu()
+    flat = _principal_plane(points).cpu().split([len(f) for f in features.values()])
     figure, axes = subplots(figsize=(6, 4.4))
-    start = 0
-    for k, name in enumerate(names):
-        stop = start + len(features[name])
-        colour, marker = COLOURS[k % 6], MARKERS[k // 6 % 6]
-        axes.plot(*flat[start + shots : stop].T.numpy(), marker, color=colour, alpha=0.6)
-        support = flat[start : start + shots].T.numpy()
-        axes.plot(*support, marker, color=colour, markersize=14, fillstyle="none", mew=2.5)
-        start = stop
+    for k, drawings in enumerate(flat):
+        axes.plot(*drawings.T.numpy(), MARKERS[k // 6 % 6], color=COLOURS[k % 6], alpha=0.6)
     axes.set(title=title, xlabel="widest direction", ylabel="second widest")
     axes.set_aspect("equal", adjustable="datalim")
-    signs = f" Large open signs are the {shots} support drawings a class." if shots else ""
+    return describe(
+        figure, f"Features of {len(flat)} unseen characters in the plane, a colour each. {title}"
+    )
+
+
+def pair_of_characters(features, pair, support, margin: float, measure: str) -> Figure:
+    """Draw embeddings in the plane, (classes, drawings, 2), and the loss of a pair of them.
+
+    `pair` holds two (class, drawing), and `support` numbers the drawings that are the support of
+    each class: large open signs. `measure` is "Euclidean" or "cosine".
+    """
+    figure, axes = subplots(figsize=(6, 4.8))
+    for k, drawings in enumerate(features):
+        sign = {"marker": MARKERS[k % 6], "color": COLOURS[k % 6], "linestyle": ""}
+        axes.plot(*drawings.T, alpha=0.6, **sign)
+        axes.plot(*drawings[support].T, markersize=11, fillstyle="none", mew=2.5, **sign)
+    one, two = (features[chosen].tolist() for chosen in pair)
+    different = pair[0][0] != pair[1][0]
+    axes.axis("scaled")
+    axes.autoscale(False)
+    distance, loss = draw_pair(axes, one, two, different, margin, measure)
+    axes.plot(*zip(one, two, strict=True), "o:", color="black", markersize=8)
+    axes.set(xlabel="feature 1", ylabel="feature 2", title=f"D = {distance:.2f}   L = {loss:.3f}")
+    kind = "different characters" if different else "one character"
     return describe(
         figure,
-        f"Features of {len(names)} unseen characters in the plane, a colour each.{signs} {title}",
+        f"Drawings of {len(features)} characters never seen in training, in the plane of a network "
+        f"with two features, a colour and a sign each. Large open signs are the support drawings. "
+        f"Two drawings of {kind} are joined, at {measure} distance {distance:.2f} with margin "
+        f"{margin:g}; their loss is {loss:.3f}.",
     )
 
 

@@ -1,5 +1,7 @@
 """The pictures of "Similarity and the contrastive loss"."""
 
+import math
+
 import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
@@ -56,33 +58,56 @@ def loss_by_distance(margin: float) -> Figure:
     )
 
 
-def pair_in_the_plane(x: float, y: float, margin: float, kind: str) -> Figure:
-    """Draw two points, their loss, and the steps along which gradient descent moves them."""
-    f1 = torch.tensor([x, y], requires_grad=True)
-    f2 = torch.tensor([0.0, 0.0], requires_grad=True)
-    distance = siamese.euclidean_distance(f1, f2)
-    different = torch.tensor(0.0 if kind == "similar" else 1.0)
-    loss = siamese.contrastive_loss(distance, different, margin)
-    slopes = torch.autograd.grad(loss, (f1, f2))
-    figure, axes = subplots(figsize=(5.2, 4.6))
-    axes.add_patch(Circle((0, 0), margin, fill=False, linestyle="--", color="grey"))
-    for point, slope, name in zip((f1, f2), slopes, ("f₁", "f₂"), strict=True):
-        where, step = point.detach(), -slope
-        axes.plot(*where.tolist(), "o", color=BLUE, markersize=9)
-        axes.text(where[0] + 0.06, where[1] - 0.2, name, fontsize=12)
-        if step.norm() > 1e-3:
-            _arrow(axes, where, where + step, ORANGE, 2.5)
-    axes.set(xlim=(-2, 2), ylim=(-2, 2), xlabel="feature 1", ylabel="feature 2")
-    axes.set_aspect("equal")
-    axes.set_title(f"D = {distance.item():.2f}   L = {loss.item():.3f}")
-    moves = "no arrow: the pair does not move"
-    if slopes[0].norm() > 1e-3:
-        moves = "arrows " + ("pull them together" if kind == "similar" else "push them apart")
+def pair_and_loss(f1, f2, different: bool, margin: float, measure: str) -> Figure:
+    """Draw a pair in the plane with its gradients, and beside it where it stands on its loss.
+
+    `measure` is "Euclidean" or "cosine".
+    """
+    figure, (left, right) = subplots(1, 2, figsize=(7.5, 3.8))
+    distance, loss = draw_pair(left, f1, f2, different, margin, measure)
+    for point, name in ((f1, "f₁"), (f2, "f₂")):
+        left.plot(*point, "o", color=BLUE, markersize=9)
+        left.annotate(name, point, (7, 7), textcoords="offset points", fontsize=12)
+    left.set(xlim=(-2, 2), ylim=(-2, 2), xlabel="feature 1", ylabel="feature 2")
+    left.set_aspect("equal")
+    far = torch.linspace(0, 2 if measure == "cosine" else 4, 200)
+    curve = siamese.contrastive_loss(far, torch.full_like(far, different), margin)
+    right.plot(far.numpy(), curve.numpy(), color=BLUE)
+    right.plot(distance, loss, "o", color=RED, markersize=9)
+    right.axvline(margin, color="grey", linestyle="--", label="margin m")
+    right.set(xlabel="distance D", ylabel="loss L", title=f"D = {distance:.2f}   L = {loss:.3f}")
+    right.legend()
+    moves = "pull them together"
+    if different:
+        moves = "push them apart" if loss > 0 else "have no length: the pair is left alone"
     return describe(
         figure,
-        f"A {kind} pair in the plane at distance {distance.item():.2f}, with a circle of radius "
-        f"{margin:g}, the margin, around the second point. The loss is {loss.item():.3f}; {moves}.",
+        f"A {'different' if different else 'similar'} pair in the plane at {measure} distance "
+        f"{distance:.2f}, the margin being {margin:g}. The loss is {loss:.3f}; the arrows of "
+        f"gradient descent {moves}. Beside it, the loss over the distance.",
     )
+
+
+def draw_pair(axes, f1, f2, different: bool, margin: float, measure: str) -> tuple[float, float]:
+    """Draw half a step of gradient descent for both of a pair; return its distance and loss.
+
+    Of a different pair the place of the margin is drawn, too.
+    """
+    dtype = torch.get_default_dtype()
+    pair = [torch.tensor(list(f), dtype=dtype, requires_grad=True) for f in (f1, f2)]
+    cosine = measure == "cosine"
+    distance = (siamese.cosine_distance if cosine else siamese.euclidean_distance)(*pair)
+    loss = siamese.contrastive_loss(distance, torch.full_like(distance, different), margin)
+    if different and not cosine:
+        axes.add_patch(Circle(tuple(f2), margin, fill=False, linestyle="--", color="grey"))
+    if different and cosine and margin < 2:
+        for turn in (-math.acos(1 - margin), math.acos(1 - margin)):
+            angle = math.atan2(f2[1], f2[0]) + turn
+            axes.axline((0, 0), (math.cos(angle), math.sin(angle)), color="grey", linestyle="--")
+    for point, slope in zip(pair, torch.autograd.grad(loss, pair), strict=True):
+        if slope.norm() > 1e-3:
+            _arrow(axes, point.detach(), point.detach() - slope / 2, ORANGE, 2.5)
+    return distance.item(), loss.item()
 
 
 def _arrow(axes, start: Tensor, end: Tensor, colour: str, width: float) -> None:

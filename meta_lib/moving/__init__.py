@@ -27,10 +27,12 @@ class MovingFigure(anywidget.AnyWidget):
 
     A subclass in `NAME.py` has its drawing in `NAME.js`, its traits tagged `sync=True`, and
     `still()`. The traits named in `shared` are what the reader changes: the reset button sets them
-    back, and in a page they stand in the address.
+    back, and in a page they stand in the address. `parts` names JavaScript files of this folder
+    that come before its own: what several figures compute.
     """
 
     stem: str
+    parts: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     name = traitlets.Unicode().tag(sync=True)
     description = traitlets.Unicode().tag(sync=True)
@@ -42,7 +44,8 @@ class MovingFigure(anywidget.AnyWidget):
         # ipywidgets makes a class of its own for each figure: that one has its script already.
         if "_esm" not in vars(cls):
             path = Path(inspect.getfile(cls))
-            scripts = (FOLDER / "kit.js", path.with_suffix(".js"))
+            parts = (FOLDER / name for name in cls.parts)
+            scripts = (FOLDER / "kit.js", *parts, path.with_suffix(".js"))
             cls._esm = "\n".join(script.read_text(encoding="utf-8") for script in scripts)
             cls._css = (FOLDER / "kit.css").read_text(encoding="utf-8")
             cls.stem = path.stem

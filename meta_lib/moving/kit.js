@@ -299,8 +299,9 @@ class Stage {
   }
 
   // A point that is dragged, or moved with the arrow keys, by `step` of the data.
-  // `set(x, y)` is called with where it goes; `text` is what a screen reader says of it.
-  handle(key, axes, { x, y, set, label, text, step, kind = "c1", radius = 7 }) {
+  // `set(x, y)` is called with where it goes; `text` is what a screen reader says of it. A point that
+  // has only certain places says in `go` where an arrow key takes it: go(1, 0) is to the right.
+  handle(key, axes, { x, y, set, label, text, step, go, kind = "c1", radius = 7 }) {
     if (!Number.isFinite(axes.px(x) + axes.py(y))) throw new RangeError(`${label}: no such place`);
     this.seen.add(key);
     let one = this.handles.get(key);
@@ -321,12 +322,13 @@ class Stage {
         const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] }[event.key];
         if (!way) return;
         event.preventDefault();
+        if (one.go) { one.go(...way); return; }
         const far = event.shiftKey ? 5 : 1;
         one.set(...one.axes.clamp(one.x + far * way[0] * one.step[0], one.y + far * way[1] * one.step[1]));
       });
     }
     const sides = [axes.x, axes.y].map(([low, high]) => (high - low) / 40);
-    Object.assign(one, { axes, x, y, set, step: step ?? sides });
+    Object.assign(one, { axes, x, y, set, go, step: step ?? sides });
     one.group.setAttribute("transform", `translate(${axes.px(x)} ${axes.py(y)})`);
     one.group.setAttribute("aria-label", label);
     one.group.setAttribute("aria-valuetext", text ?? `x ${show(x)}, y ${show(y)}`);
