@@ -221,7 +221,8 @@ function move(stage, model, axes, support) {
 
 function supportLosses(stage, box, results, steps) {
   const axes = stage.axes(box, {
-    x: [0, Math.max(1, steps)], y: LOSSES, logy: true, xlabel: "inner steps", title: "support loss",
+    x: [0, Math.max(1, steps)], y: LOSSES, logy: true, xlabel: "inner steps", ylabel: "support loss",
+    title: "the loss that the steps lower",
   });
   const shown = (loss) => (Number.isNaN(loss) ? LOSSES[1] : within(loss, ...LOSSES));
   for (const { losses, kind } of results) {
@@ -237,8 +238,8 @@ function supportLosses(stage, box, results, steps) {
 function metaTraining(stage, box, model, kept) {
   const betas = model.get("betas"), all = kept.bytes(model, "curves"), length = all.length / betas.length / 2;
   const axes = stage.axes(box, {
-    x: [0, 10 * length], y: [0.2, 200], logy: true, xlabel: "iteration",
-    title: `meta-loss, ${model.get("order")} order`,
+    x: [0, 10 * length], y: [0.2, 200], logy: true, xlabel: "iteration", ylabel: "meta-loss",
+    title: `meta-training, ${model.get("order")} order`,
   });
   const third = axes.inner.width / 3, own = kept.own(model), front = chosen(model);
   const line = (curve, kind, i, name) => {
@@ -249,7 +250,7 @@ function metaTraining(stage, box, model, kept) {
     const at = 2 * i + (front % 2), mine = own && at === front;
     const curve = mine ? kept.bytes(model, "own_curve") : all.subarray(at * length, (at + 1) * length);
     const dashes = ["dotted", "", "dashed"][i % 3];
-    line(curve, at === front ? `c1 thick` : `grey ${dashes}`, i, mine ? "your own" : `β = ${show(each)}`);
+    line(curve, at === front ? "c1 thick" : `grey ${dashes}`, i, mine ? "your own" : `β = ${each}`);
   });
 }
 
@@ -280,7 +281,7 @@ export default {
         slider("alpha", "α", { min: 0.0005, max: 0.5, log: true, step: 20 }),
         slider("steps", "inner steps", { min: 0, max: MOST }),
         shots,
-        slider("beta", "β", { values: model.get("betas") }),
+        slider("beta", "β", { values: model.get("betas"), format: String }),
         choice("order", "meta-gradient", [["second", "second order"], ["first", "first order"]]),
         button("New task", newTask),
         player("steps", "Play the steps", () => MOST),
