@@ -138,6 +138,12 @@ def test_a_reader_may_bring_their_own_start(widget, starts):
     assert torch.allclose(flatten(widget.phi), flatten(starts[5]))
 
 
+def test_ones_own_start_takes_the_place_of_mamls(tab, widget, starts):
+    widget.phi = starts[7]
+    said = put(show_figure(tab, widget))
+    assert said.split("MAML ")[1].split(",")[0] == said.split("random start ")[1].rstrip(".")
+
+
 def test_meta_training_anew_sets_phi_and_its_curve(widget, starts, monkeypatch):
     monkeypatch.setattr(sinusoid, "ITERATIONS", 60)
     widget.train()

@@ -111,7 +111,7 @@ function places(model, wave) {
 }
 
 function measured(model, wave, from, to) {
-  return places(model, wave).slice(from, to).map((x) => [x, height(wave, x)]);
+  return places(model, wave).slice(from, to).map((x) => [x, Number(height(wave, x).toFixed(4))]);
 }
 
 function newTask(model) {
@@ -185,25 +185,28 @@ function draw(stage, model, kept) {
   const error = (curve) => curve.reduce((sum, y, i) => sum + (y - truth[i]) ** 2, 0) / GRID.length;
   const results = STARTS.map((start, i) => {
     const { thetas, losses } = kept.walk(model, i, support);
-    const before = kept.curve(thetas[0]), after = kept.curve(thetas[steps]);
+    const before = kept.curve(thetas[0]), last = kept.curve(thetas[steps]);
     const axes = stage.axes(boxes[i], { x: [-5, 5], y: HEIGHTS, title: start.title, xlabel: "x" });
     axes.line(GRID, truth, "grey");
     axes.line(GRID, before, `${start.kind.slice(0, 2)} thin`);
-    axes.line(GRID, after, start.kind);
+    axes.line(GRID, last, start.kind);
     if (diverged(losses.slice(0, steps + 1))) {
       axes.text(0, HEIGHTS[0] + 1, "diverged", { "text-anchor": "middle", class: "title" });
     }
     if (i) axes.dots(support.map(([x]) => x), support.map(([, y]) => y), "c5", 4);
-    return { ...start, axes, losses: losses.slice(0, steps + 1), errors: [error(before), error(after)] };
+    return { ...start, axes, losses: losses.slice(0, steps + 1), errors: [error(before), error(last)] };
   });
-  const { axes } = results[0], third = axes.inner.width / 3;
-  [["grey", "the wave"], ["c1 thin", "before"], ["c1 thick", after(steps)]].forEach((entry, i) => {
-    legend(stage, axes.inner.x + 6 + i * third, axes.inner.y + 12, [entry]);
-  });
+  const [{ axes }] = results;
+  names(axes, [["grey", "the wave"], ["c1 thin", "before"], ["c1 thick", "after"]]);
   move(stage, model, axes, support);
   supportLosses(stage, boxes[3], results, steps);
   metaTraining(stage, boxes[4], model, kept);
   return `${model.get("trouble")} ${said(model, results, steps)}`.trim();
+}
+
+// A legend in one row.
+function names({ stage, inner }, entries) {
+  entries.forEach((entry, i) => legend(stage, inner.x + 6 + (i * inner.width) / entries.length, inner.y + 12, [entry]));
 }
 
 const after = (steps) => `after ${steps} step${steps === 1 ? "" : "s"}`;
@@ -229,29 +232,23 @@ function supportLosses(stage, box, results, steps) {
     axes.line(losses.map((_, i) => i), losses.map(shown), kind);
     axes.dots(losses.map((_, i) => i), losses.map(shown), kind.slice(0, 2), 3);
   }
-  const third = axes.inner.width / 3;
-  results.forEach(({ kind, name }, i) => {
-    legend(stage, axes.inner.x + 6 + i * third, axes.inner.y + 12, [[kind, name]]);
-  });
+  names(axes, results.map(({ kind, name }) => [kind, name.split(" ")[0]]));
 }
 
 function metaTraining(stage, box, model, kept) {
   const betas = model.get("betas"), all = kept.bytes(model, "curves"), length = all.length / betas.length / 2;
   const axes = stage.axes(box, {
-    x: [0, 10 * length], y: [0.2, 200], logy: true, xlabel: "iteration", ylabel: "meta-loss",
+    x: [0, 10 * length], y: [0.2, 1000], logy: true, xlabel: "iteration", ylabel: "meta-loss",
     title: `meta-training, ${model.get("order")} order`,
   });
-  const third = axes.inner.width / 3, own = kept.own(model), front = chosen(model);
-  const line = (curve, kind, i, name) => {
-    axes.line(Array.from(curve, (_, block) => 10 * block + 5), curve, kind);
-    legend(stage, axes.inner.x + 6 + i * third, axes.inner.y + 12, [[kind, name]]);
-  };
-  betas.forEach((each, i) => {
-    const at = 2 * i + (front % 2), mine = own && at === front;
+  const front = chosen(model);
+  names(axes, betas.map((beta, i) => {
+    const at = 2 * i + (front % 2), mine = at === front && kept.own(model);
     const curve = mine ? kept.bytes(model, "own_curve") : all.subarray(at * length, (at + 1) * length);
-    const dashes = ["dotted", "", "dashed"][i % 3];
-    line(curve, at === front ? "c1 thick" : `grey ${dashes}`, i, mine ? "your own" : `β = ${each}`);
-  });
+    const kind = at === front ? "c1 thick" : `grey ${["dotted", "", "dashed"][i % 3]}`;
+    axes.line(Array.from(curve, (_, block) => 10 * block + 5), curve, kind);
+    return [kind, mine ? "your own" : `β = ${beta}`];
+  }));
 }
 
 // A walk has diverged if the loss which it should lower has grown.

@@ -65,14 +65,16 @@ class Sinusoid(MovingFigure):
         betas = sorted({beta for beta, _ in trained})
         found = [trained[beta, order] for beta in betas for order in ORDERS]
         vectors = [flatten(theta) for theta in (*(phi for phi, _ in found), pretrained, random)]
-        x, y = (tensor[0, :, 0].tolist() for tensor in (points.support_x, points.support_y))
+        # Four digits, because the points stand in the page's address.
+        points = torch.cat([points.support_x[0], points.support_y[0]], dim=1).tolist()
+        points = [[round(x, 4), round(y, 4)] for x, y in points]
         super().__init__(
             starts=floats(torch.stack(vectors)),
             curves=floats(torch.stack([blocks(curve) for _, curve in found])),
             betas=betas,
             wave=[tensor.item() for tensor in wave],
-            support=[list(point) for point in zip(x[:shots], y[:shots], strict=True)],
-            pool=x,
+            support=points[:shots],
+            pool=[x for x, _ in points],
             **traits,
         )
 
