@@ -151,13 +151,13 @@ function drawPlane(stage, box, model, state, pair, answers) {
       x: at[index][0], y: at[index][1], kind: "grey", radius: 7,
       label: `f${"₁₂"[i]}, the ${name} drawing of the pair`,
       text: `drawing ${(index % each) + 1} of character ${Math.floor(index / each) + 1}, D = ${show(pair.distance)}`,
-      set: (u, v) => change(model, { [name]: nearest(others, at, [u, v]) }),
+      set: (u, v) => change(model, { [name]: closest(others, at, [u, v]) }),
       go: (dx, dy) => change(model, { [name]: onwards(others, at, index, dx, dy) }),
     });
   });
 }
 
-const nearest = (among, at, place) =>
+const closest = (among, at, place) =>
   among.reduce((best, i) => (euclideanDistance(at[i], place) < euclideanDistance(at[best], place) ? i : best));
 
 // The next drawing in the direction of an arrow key: near, and not far off to the side.
