@@ -165,7 +165,7 @@ const KINDS = { LSTM: "c1 thick", SGD: "grey dashed", momentum: "c3 dashdot", RM
 const RATE = { SGD: "alpha_sgd", momentum: "alpha_momentum", RMSprop: "alpha_rmsprop", Adam: "alpha_adam" };
 const GATES = [["input", "c4"], ["forget", "c3 dashed"], ["output", "c5 dotted"]];
 const OF_TORCH = [0, 1, 3]; // third stands the candidate, which is no gate
-const HEIGHTS = { bowl: [1e-6, 1e3], valley: [1e-6, 1e3], ripples: [1e-4, 1e2], digits: [1e-6, 1e2] };
+const HEIGHTS = { bowl: [1e-6, 1e3], valley: [1e-6, 1e3], ripples: [1e-3, 1e2], digits: [1e-6, 1e2] };
 const PLANE = { x: [-3, 3], y: [-2.5, 2.5] };
 const SIZES = { x: [0.01, 10], y: [0.01, 10], logx: true, logy: true };
 const WATCHED = { digits: [[28, SECOND], ["a weight of the network's layer 1", "a weight of the network's layer 2"]] };
@@ -210,10 +210,11 @@ function lanesOf(model, lanes, at) {
 
 // Let all lanes come on in turn for a few milliseconds; returns whether there is work left.
 function goOn(lanes, until) {
-  let open = [...lanes.values()].filter((lane) => lane.work);
+  const open = [...lanes.values()].filter((lane) => lane.work);
   while (open.length && performance.now() < until) {
-    for (const lane of open) if (lane.work.next().done) lane.work = null;
-    open = open.filter((lane) => lane.work);
+    const lane = open.shift();
+    if (lane.work.next().done) lane.work = null;
+    else open.push(lane);
   }
   return open.length > 0;
 }
@@ -223,7 +224,7 @@ function draw(stage, model, lanes) {
   const name = digits ? "sizes" : "theta", of = digits ? SIZES : PLANE;
   const at = [within(model.get(name)[0], of.x), within(model.get(name)[1], of.y)];
   lanesOf(model, lanes, at);
-  const open = goOn(lanes, performance.now() + 5);
+  const open = goOn(lanes, performance.now() + 4);
   const entries = Object.keys(KINDS).filter((one) => lanes.has(one)).map((one) => [one, lanes.get(one)]);
   const top = names(stage, entries.map(([one]) => [KINDS[one], one]));
   const [plane, losses, curves, bars] = places(stage, top);
