@@ -224,7 +224,7 @@ function draw(stage, model, lanes) {
   const name = digits ? "sizes" : "theta", of = digits ? SIZES : PLANE;
   const at = [within(model.get(name)[0], of.x), within(model.get(name)[1], of.y)];
   lanesOf(model, lanes, at);
-  const open = goOn(lanes, performance.now() + 4);
+  const open = goOn(lanes, performance.now() + (digits ? 1 : 4));
   const entries = Object.keys(KINDS).filter((one) => lanes.has(one)).map((one) => [one, lanes.get(one)]);
   const top = names(stage, entries.map(([one]) => [KINDS[one], one]));
   const [plane, losses, curves, bars] = places(stage, top);
@@ -347,7 +347,13 @@ const rates = Object.entries(RATE).map(([name, trait]) =>
 export default {
   render: ({ model, el }) => {
     const lanes = new Map();
-    let waiting = 0, changed;
+    let timer = 0, shown = 0, redraw;
+    // What one drawing leaves undone comes on in slices between the reader's moves.
+    const work = () => {
+      const open = goOn(lanes, performance.now() + 4);
+      timer = open ? setTimeout(work) : 0;
+      if (!open || performance.now() - shown > 60) redraw();
+    };
     return figure(model, el, {
       hint: "Click where the race is to start, or move the grey handle with the arrow keys. Raise a rival's α until it diverges; at the left end it stays out. Then let them loose on the ripples, which the LSTM was not trained for, and on a network that learns to read 200 digits.",
       height: (width) => (width < 560 ? 830 : 530),
@@ -358,11 +364,12 @@ export default {
         choice("coordinate", "look into the gates of", [[0, "the first coordinate"], [1, "the second coordinate"]]),
         choice("layer", "in the LSTM's", [[1, "layer 1"], [2, "layer 2"]]),
         player("step", "Race", () => STEPS, 60),
-        (panel, of, id, redraw) => { changed = redraw; },
+        (panel, of, id, changed) => { redraw = changed; },
       ],
       draw: (stage) => {
         const { open, text } = draw(stage, model, lanes);
-        if (open && !waiting) waiting = requestAnimationFrame(() => { waiting = 0; changed(); });
+        shown = performance.now();
+        if (open && !timer) timer = setTimeout(work);
         return text;
       },
     });

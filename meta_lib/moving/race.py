@@ -57,7 +57,7 @@ class Race(MovingFigure):
     sizes = traitlets.List(traitlets.Float(), [0.07, 0.13], minlen=2, maxlen=2).tag(sync=True)
     alpha_sgd = traitlets.Float(0.0316, min=0).tag(sync=True)
     alpha_momentum = traitlets.Float(0.0316, min=0).tag(sync=True)
-    alpha_rmsprop = traitlets.Float(0.0, min=0).tag(sync=True)
+    alpha_rmsprop = traitlets.Float(0.0562, min=0).tag(sync=True)
     alpha_adam = traitlets.Float(0.316, min=0).tag(sync=True)
     step = traitlets.Int(100, min=0, max=100).tag(sync=True)
     coordinate = traitlets.Enum([0, 1], 0).tag(sync=True)
