@@ -147,3 +147,10 @@ def test_python_keeps_its_random_numbers():
     torch.manual_seed(1)
     Race(rule)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_a_click_chooses_the_start(tab, figure):
+    place = figure.locator(".clicks").bounding_box()
+    tab.mouse.click(place["x"] + 0.75 * place["width"], place["y"] + 0.2 * place["height"])
+    theta = figure.evaluate("(at) => at.model.get('theta')")
+    assert theta == pytest.approx([1.5, 1.5], abs=0.05)
