@@ -48,6 +48,7 @@ class Race(MovingFigure):
     `coordinate` (0 or 1) in one `layer` (1 or 2) of the LSTM, at `step`.
     """
 
+    parts = ("optimizers.js",)
     shared = (
         "surface", "theta", "sizes", "alpha_sgd", "alpha_momentum", "alpha_rmsprop", "alpha_adam",
         "step", "coordinate", "layer",
