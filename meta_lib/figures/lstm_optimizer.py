@@ -1,16 +1,20 @@
 """Pictures of part 3, "The LSTM optimizer"."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from meta_lib.baselines import BASELINES, descend
 from meta_lib.evaluation import Estimate
 from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe, subplots
+from meta_lib.lstm_optimizer import Learned
 
 COLOURS = {
     "LSTM": BLUE, "SGD": BLACK, "momentum": SKY, "NAG": GREEN, "RMSprop": PURPLE, "Adam": RED,
 }  # fmt: skip
+DASHES = {"LSTM": "-", "SGD": "--", "momentum": "-.", "RMSprop": ":", "Adam": "-"}
 
 
 def median_interval(values: Tensor) -> Estimate:
@@ -107,25 +111,44 @@ def median(losses: Tensor) -> tuple:
     return tuple(part.cpu() for part in (losses.median(dim=1).values, low, high))
 
 
-def one_race(curves: dict[str, Tensor], title: str):
-    """Draw the losses of several optimizers on a single problem, each (steps + 1, 1)."""
-    figure, axes = subplots()
-    for name, losses in curves.items():
-        values = losses[:, 0].nan_to_num(nan=1e30, posinf=1e30).clamp(1e-12, 1e30)
-        axes.plot(values.cpu(), color=COLOURS[name], label=name)
-    top = curves["LSTM"][0, 0].item()
-    axes.set(xlabel="step", ylabel="loss", yscale="log", ylim=(1e-5 * top, 30 * top), title=title)
-    axes.legend(ncols=3)
-    ends = ", ".join(f"{name} {ending(losses[-1, 0].item())}" for name, losses in curves.items())
-    steps = len(curves["LSTM"]) - 1
-    return describe(figure, f"{title}, {steps} steps from a loss of {top:.0f}. At the end: {ends}.")
+def paths(rule, loss, name: str, theta: Tensor, rates: dict[str, float], steps: int):
+    """Draw how the learned rule and its rivals go on a surface from θ (1, 2), and their losses."""
+    figure, (plane, side) = subplots(1, 2, figsize=(7, 3.6))
+    x, y = torch.meshgrid(torch.linspace(-3, 3, 121), torch.linspace(-2.5, 2.5, 101), indexing="xy")
+    heights = loss(torch.stack([x, y], dim=-1).reshape(-1, 2)).reshape(x.shape)
+    levels = [0.03, 0.1, 0.3, 1, 2, 3, 4, 6, 10, 20, 40, 80]
+    plane.contour(x, y, heights, levels=levels, colors="0.75", linewidths=0.8)
+    makers = {"LSTM": partial(Learned, rule=rule)}
+    makers |= {each: partial(BASELINES[each], lr=rate) for each, rate in rates.items()}
+    for each, make in makers.items():
+        path, losses = walk(make, loss, theta, steps)
+        style = {"color": COLOURS[each], "linestyle": DASHES[each], "linewidth": 1.6}
+        plane.plot(*path.T, **style)
+        side.plot(losses.clamp(min=1e-6), **style, label=each)
+    plane.plot(*theta[0].cpu(), "o", color=BLACK, markersize=8)
+    plane.set(xlim=(-3, 3), ylim=(-2.5, 2.5), xlabel="$\theta_1$", ylabel="$\theta_2$")
+    side.set(xlabel="step", ylabel="loss", yscale="log", ylim=(1e-6, 1e3))
+    side.legend()
+    return describe(
+        figure,
+        f"A race on the {name}, {steps} steps from one start: {', '.join(makers)}. Left, their "
+        "paths over lines of equal loss; right, their losses on a logarithmic axis.",
+    )
 
 
-def ending(value: float) -> str:
-    """Return a last loss in words that do not hang on the last digits."""
-    if not math.isfinite(value) or value > 1e4:
-        return "far away"
-    return "below 0.001" if value < 1e-3 else f"{value:.2g}"
+def walk(make, loss, theta: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Return the places (steps + 1, coordinates) that an optimizer passes from θ, and the losses.
+
+    `make`, `loss` and `theta` are as for `baselines.descend`, with one task.
+    """
+    path = []
+
+    def noted(at: Tensor) -> Tensor:
+        path.append(at[0].detach().clone())
+        return loss(at)
+
+    losses = descend(make, noted, theta, steps)
+    return torch.stack(path).cpu(), losses[:, 0].cpu()
 
 
 def step_sizes(optimizer, moments=(1, 5, 20, 100), rate: float = 0.01):
