@@ -387,3 +387,25 @@ def _image(axes, image: Tensor, frame: str | None = None) -> None:
 def _mixed(count: int) -> list[int]:
     """Return 0 … count - 1 in an order that is mixed, but always the same."""
     return torch.randperm(count, generator=torch.Generator().manual_seed(1)).tolist()
+
+
+def over_shots(curves: dict[str, list], shots: list[int], ways: int) -> Figure:
+    """Draw accuracy with its interval against shots; curves hold (mean, interval) by name."""
+    figure, axes = subplots(figsize=(7, 3.6))
+    for place, (name, rows) in enumerate(curves.items()):
+        means, halves = (100 * np.array(each) for each in zip(*rows, strict=True))
+        style = "-" if place % 2 == 0 else "--"
+        axes.errorbar(shots, means, halves, fmt=f"o{style}", markersize=4, capsize=2, label=name)
+    axes.axhline(100 / ways, color=BLACK, linestyle=":", linewidth=1)
+    axes.set(xscale="log", ylim=(0, 102), xlabel="shots K", ylabel="accuracy, %")
+    axes.set_xticks(shots, shots)
+    axes.minorticks_off()
+    axes.legend(fontsize=9)
+    ends = ", ".join(
+        f"{name} from {100 * rows[0][0]:.0f} to {100 * rows[-1][0]:.0f}"
+        for name, rows in curves.items()
+    )
+    return describe(
+        figure,
+        f"Accuracy in per cent with {ways} ways, from {shots[0]} to {shots[-1]} shots: {ends}.",
+    )
