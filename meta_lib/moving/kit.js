@@ -386,7 +386,8 @@ class Axes {
     this.layer = svg("g", { "clip-path": `url(#${clip.id})` }, back);
   }
 
-  // `kind` is a colour, c1 to c6 or grey, and may add "thin", "thick", "dashed", "dotted" or "faint".
+  // `kind` is a colour, c1 to c6 or grey, and may add "thin", "thick", "dashed", "dotted",
+  // "dashdot" or "faint".
   line(xs, ys, kind = "c1") {
     let path = "", pen = "M";
     for (let i = 0; i < xs.length; i += 1) {
