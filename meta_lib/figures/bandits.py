@@ -139,8 +139,8 @@ def one_bandit(regrets: dict, mu, epsilon: float) -> Figure:
     count, rounds = next(iter(regrets.values())).shape
     return describe(
         figure,
-        f"Mean regret over {count} games of {rounds} rounds on a bandit with the chances {chances}, "
-        f"by round, with bands of 95 %: {', '.join(regrets)}. All curves rise steeply in the first "
+        f"Mean regret by round, with bands of 95 %, over {count} games of {rounds} rounds on a "
+        f"bandit with the chances {chances}: {', '.join(regrets)}. All curves rise steeply in the first "
         "rounds, in which the arms are tried, and more slowly afterwards.",
     )
 
