@@ -140,8 +140,8 @@ def one_bandit(regrets: dict, mu, epsilon: float) -> Figure:
     return describe(
         figure,
         f"Mean regret by round, with bands of 95 %, over {count} games of {rounds} rounds on a "
-        f"bandit with the chances {chances}: {', '.join(regrets)}. All curves rise steeply in the first "
-        "rounds, in which the arms are tried, and more slowly afterwards.",
+        f"bandit with the chances {chances}: {', '.join(regrets)}. All curves rise steeply in the "
+        "first rounds, in which the arms are tried, and more slowly afterwards.",
     )
 
 

@@ -141,7 +141,7 @@ export function tally(agent, setting, from, to, sums = null) {
 const NAMES = { learned: "learned policy", greedy: "ε-greedy", thompson: "Thompson", ucb1: "UCB1", tuned: "UCB, tuned c" };
 const KINDS = { learned: "c1 thick", greedy: "c5 dashdot", thompson: "c4", ucb1: "c2 dotted", tuned: "c3 dashed" };
 const SUBSCRIPTS = ["₁", "₂", "₃"];
-const SLICE = 4; // milliseconds of games in a frame
+const SLICE = 5; // milliseconds of games in a frame, and less in the first
 
 const kept = new WeakMap();
 
@@ -156,19 +156,23 @@ function settingOf(model) {
   return { mu, rounds: model.get("rounds"), epsilon: model.get("epsilon"), c: model.get("c"), policy: store(model).policy };
 }
 
-// Play a few more games, of the agents who have played least, and ask for a frame if some are left.
+// Play a few more games, of the agents who have played least, and ask to go on if some are left. While
+// a slider moves, nothing but its own drawing is done.
 function grown(model, setting) {
-  const { tallies } = store(model), own = store(model), all = model.get("games");
+  const own = store(model), { tallies } = own, all = model.get("games");
   if (tallies.size > 400) tallies.clear();
   const keys = Object.keys(NAMES).map((agent) => [agent, setting.mu, setting.rounds, agent === "greedy" && setting.epsilon].join());
-  const count = (key) => tallies.get(key)?.games ?? 0, until = performance.now() + SLICE;
+  const moved = own.last !== keys.join(" "), until = performance.now() + (moved ? 1 : SLICE);
+  const count = (key) => tallies.get(key)?.games ?? 0;
   let least;
   do {
     least = Math.min(...keys.map(count));
     const next = keys.findIndex((key) => count(key) === least);
     if (least < all) tallies.set(keys[next], tally(Object.keys(NAMES)[next], setting, least, least + 1, tallies.get(keys[next])));
-  } while (least < all && performance.now() < until);
-  if (least < all && !own.waiting && own.again) own.waiting = requestAnimationFrame(() => { own.waiting = 0; own.again(); });
+  } while (least < 2 || (least < all && performance.now() < until));
+  own.last = keys.join(" ");
+  clearTimeout(own.waiting);
+  if (least < all) own.waiting = setTimeout(() => requestAnimationFrame(() => own.again?.()), moved ? 60 : 0);
   return { games: Math.min(...keys.map(count)), sums: keys.map((key) => tallies.get(key)) };
 }
 
@@ -226,19 +230,29 @@ function oneGame(stage, model, setting, box) {
       stage.text(left - 6, first + (a + 0.5) * row + 4, `μ${SUBSCRIPTS[a]} ${show(value)}`, { "text-anchor": "end" });
       svg("line", { x1: left, x2: left + width, y1: first + (a + 0.5) * row, y2: first + (a + 0.5) * row, class: "line grey thin faint" }, stage.back);
     });
-    moves.forEach(({ arm, reward, chances }, t) => {
-      const x = left + t * step, tall = row * (reward ? 0.76 : 0.26);
-      chances?.forEach((chance, a) => {
-        if (chance > 0.005) svg("rect", { x, y: first + a * row + 1, width: step, height: row - 2, class: `band ${kind}`, style: `opacity: ${(0.45 * chance).toFixed(3)}` }, stage.back);
-      });
-      const y = first + (arm + 0.5) * row - tall / 2;
-      svg("rect", { x: x + 0.2 * step, y, width: 0.6 * step, height: tall, class: `dot ${kind}`, style: "stroke: none" }, stage.back);
+    const at = (a) => first + (a + 0.5) * row;
+    setting.mu.forEach((_, a) => shade(moves.map(({ chances }) => chances?.[a] ?? 0), (from, to, chance) => svg("rect", {
+      x: left + from * step, y: at(a) - row / 2 + 1, width: (to - from) * step, height: row - 2, class: `band ${kind}`, style: `opacity: ${0.45 * chance}`,
+    }, stage.back)));
+    const bars = moves.map(({ arm, reward }, t) => {
+      const tall = row * (reward ? 0.76 : 0.26);
+      return `M${(left + (t + 0.2) * step).toFixed(1)} ${at(arm) - tall / 2}h${0.6 * step}v${tall}h${-0.6 * step}z`;
     });
+    svg("path", { d: bars.join(""), class: `dot ${kind}`, style: "stroke: none" }, stage.back);
     return `${NAMES[agent]} ${won}`;
   });
   stage.text(left, box.y + box.height - 26, "a tall bar: it paid; a short one: it did not", { class: "small" });
   stage.text(left, box.y + box.height - 10, `shade: ${rival === "thompson" ? "the learned policy" : "the agent"}’s chance of each arm`, { class: "small" });
   return `Game ${number}, wins up to round ${upTo}: ${scores.join(", ")}.`;
+}
+
+// Call `act(from, to, chance)` for each run of rounds with the same chance, in steps of 5 %.
+function shade(chances, act) {
+  const level = chances.map((chance) => Math.round(20 * chance) / 20);
+  for (let from = 0, to = 0; from < level.length; from = to) {
+    while (to < level.length && level[to] === level[from]) to += 1;
+    if (level[from] > 0) act(from, to, level[from]);
+  }
 }
 
 const redrawn = (panel, model, id, changed) => { store(model).again = () => panel.isConnected && changed(); };
