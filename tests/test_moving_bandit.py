@@ -130,11 +130,20 @@ def test_each_choice_is_seen(tab, figure):
         {"mu1": 0, "mu2": 0, "mu3": 0, "epsilon": 0},
         {"mu1": 1, "mu2": 1, "mu3": 1, "epsilon": 1, "rounds": 100, "moment": 0},
         {"rounds": 5, "moment": 100, "game": 40, "measure": "reward"},
+        {"rounds": 0, "moment": -1, "mu1": 7, "mu2": -7},
     ],
 )
 def test_the_ends_are_sound(tab, figure, values):
     put(figure, **values)
     assert "NaN" not in complete(tab) and "undefined" not in complete(tab)
+
+
+@pytest.mark.parametrize(
+    "wild", ["mu1=1e9", "rounds=1e9", "moment=2.5", "measure=%22x%22", "rival=0"]
+)
+def test_a_wild_address_starts_a_sound_figure(tab, policy, wild):
+    show_figure(tab, Bandit(policy, c=0.3), f"?bandit.{wild}")
+    assert re.search(r"400 games: regret learned policy \d", complete(tab))
 
 
 def test_the_still_picture_says_nothing_of_one_training(policy):

@@ -78,5 +78,10 @@ def test_a_wild_address_starts_a_sound_figure(tab, widget, address):
     assert "shots" in said and "NaN" not in said
 
 
+def test_values_that_no_slider_has_are_sound(figure):
+    for values in ({"steps": -3}, {"steps": 300}, {"alpha": -1.0}, {"shots": 0}):
+        assert re.search(r"MAML \d+ % ± \d", put(figure, **values)), values
+
+
 def test_the_still_picture_is_of_the_start(widget):
     assert "5 ways and 5 shots" in widget.still().get_label()

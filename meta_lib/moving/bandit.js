@@ -14,19 +14,22 @@ export function policyOf(numbers, hidden) {
 
 const sigmoid = (x) => 1 / (1 + Math.exp(-x));
 
-// The memory after it has seen the last arm (-1: none yet) and what that arm paid.
-function remember(policy, arm, reward, memory) {
-  const { hidden, input, recurrent, inputBias, recurrentBias } = policy;
-  const seen = (row) => inputBias[row] + (arm < 0 ? 0 : input[row * (ARMS + 1) + arm] + reward * input[row * (ARMS + 1) + ARMS]);
-  const recalled = (row) => {
+// The memory after it has seen the last arm (-1: none yet) and what that arm paid. The rows of the
+// matrices are first those of gate r, then of gate z, then of the proposal n.
+function remember({ hidden, input, recurrent, inputBias, recurrentBias }, arm, reward, memory) {
+  const seen = new Float64Array(3 * hidden), recalled = new Float64Array(3 * hidden), next = new Float64Array(hidden);
+  for (let row = 0; row < 3 * hidden; row += 1) {
     let sum = recurrentBias[row];
     for (let j = 0; j < hidden; j += 1) sum += recurrent[row * hidden + j] * memory[j];
-    return sum;
-  };
-  return memory.map((old, i) => {
-    const r = sigmoid(seen(i) + recalled(i)), z = sigmoid(seen(hidden + i) + recalled(hidden + i));
-    return (1 - z) * Math.tanh(seen(2 * hidden + i) + r * recalled(2 * hidden + i)) + z * old;
-  });
+    recalled[row] = sum;
+    const from = row * (ARMS + 1);
+    seen[row] = inputBias[row] + (arm < 0 ? 0 : input[from + arm] + reward * input[from + ARMS]);
+  }
+  for (let i = 0; i < hidden; i += 1) {
+    const r = sigmoid(seen[i] + recalled[i]), z = sigmoid(seen[hidden + i] + recalled[hidden + i]);
+    next[i] = (1 - z) * Math.tanh(seen[2 * hidden + i] + r * recalled[2 * hidden + i]) + z * memory[i];
+  }
+  return next;
 }
 
 function softmax(scores) {
@@ -147,13 +150,13 @@ const kept = new WeakMap();
 
 // What a figure has computed so far, and how it is drawn again.
 function store(model) {
-  if (!kept.has(model)) kept.set(model, { policy: policyOf(floats(model, "weights"), model.get("hidden")), tallies: new Map(), waiting: 0 });
+  if (!kept.has(model)) kept.set(model, { policy: policyOf(floats(model, "weights"), model.get("hidden")), tallies: new Map(), views: new Set(), waiting: 0 });
   return kept.get(model);
 }
 
 function settingOf(model) {
   const mu = ["mu1", "mu2", "mu3"].map((name) => model.get(name));
-  return { mu, rounds: model.get("rounds"), epsilon: model.get("epsilon"), c: model.get("c"), policy: store(model).policy };
+  return { mu, rounds: Math.max(1, model.get("rounds")), epsilon: model.get("epsilon"), c: model.get("c"), policy: store(model).policy };
 }
 
 // Play a few more games, of the agents who have played least, and ask to go on if some are left. While
@@ -169,10 +172,10 @@ function grown(model, setting) {
     least = Math.min(...keys.map(count));
     const next = keys.findIndex((key) => count(key) === least);
     if (least < all) tallies.set(keys[next], tally(Object.keys(NAMES)[next], setting, least, least + 1, tallies.get(keys[next])));
-  } while (least < 2 || (least < all && performance.now() < until));
+  } while (least < all && (least < 2 || performance.now() < until));
   own.last = keys.join(" ");
   clearTimeout(own.waiting);
-  if (least < all) own.waiting = setTimeout(() => requestAnimationFrame(() => own.again?.()), moved ? 60 : 0);
+  if (least < all) own.waiting = setTimeout(() => requestAnimationFrame(() => own.views.forEach((again) => again())), moved ? 60 : 0);
   return { games: Math.min(...keys.map(count)), sums: keys.map((key) => tallies.get(key)) };
 }
 
@@ -219,7 +222,7 @@ const mean2 = ({ mean }) => mean.at(-1).toFixed(2);
 // One game of the policy and one of its rival: a row for each arm, a column for each round.
 function oneGame(stage, model, setting, box) {
   const left = box.x + 58, width = box.width - 70, rival = model.get("rival"), number = model.get("game");
-  const step = width / setting.rounds, upTo = Math.min(model.get("moment"), setting.rounds);
+  const step = width / setting.rounds, upTo = Math.min(Math.max(0, model.get("moment")), setting.rounds);
   const block = (box.height - 30) / 2, row = Math.min(42, (block - 34) / 3);
   const scores = ["learned", rival].map((agent, i) => {
     const top = box.y + 10 + i * block, moves = play(agent, setting, number - 1).slice(0, upTo);
@@ -255,7 +258,7 @@ function shade(chances, act) {
   }
 }
 
-const redrawn = (panel, model, id, changed) => { store(model).again = () => panel.isConnected && changed(); };
+const redrawn = (panel, model, id, changed) => { store(model).views.add(() => panel.isConnected && changed()); };
 
 export default {
   render: ({ model, el }) => figure(model, el, {

@@ -41,7 +41,7 @@ function looked(model) {
 
 function draw(stage, model) {
   const { rates, names, curves, best, shots, level } = looked(model), rate = nearest(rates, model.get("alpha"));
-  const last = curves[0][0].mean.length - 1, step = Math.min(model.get("steps"), last);
+  const last = curves[0][0].mean.length - 1, step = Math.min(Math.max(0, model.get("steps")), last);
   const [left, right] = stage.boxes(1.15, 1), xs = Array.from({ length: last + 1 }, (_, i) => i);
   const axes = stage.axes({ ...left, height: left.height - 62 }, {
     x: [0, last], y: [0, 100], xlabel: "gradient steps on the support set", ylabel: "validation accuracy, %",
@@ -67,7 +67,7 @@ function draw(stage, model) {
   return `${shots} shot${shots > 1 ? "s" : ""}, α = ${show(rates[rate])}, ${step} step${step === 1 ? "" : "s"}: ${now.join(", ")}. Best of the search: ${most.join(", ")}.`;
 }
 
-// The whole search, a map for each contender: the darker a cell, the more accurate.
+// The whole search, a map for each contender: the stronger its colour, the more accurate a cell.
 function maps(stage, model, box, rate, step) {
   const { rates, names, curves, best } = looked(model), each = (box.height - 26) / names.length;
   const left = box.x + 44, width = (box.width - 56) / curves[0][0].mean.length, row = (each - 24) / rates.length;
