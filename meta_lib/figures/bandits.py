@@ -26,6 +26,7 @@ LINES = {
     "UCB1": (RED, "-"),
     "Thompson sampling": (ORANGE, "-"),
     "greedy": (PURPLE, "--"),
+    "ε-greedy": (PURPLE, "-."),
     "best possible": (BLACK, ":"),
 }
 
@@ -125,6 +126,22 @@ def race(regrets: dict, title: str = "") -> Figure:
         figure,
         f"Mean regret over {len(lost)} bandits, by round, with bands of 95 %. "
         f"After {len(mean)} rounds: {said}.",
+    )
+
+
+def one_bandit(regrets: dict, mu, epsilon: float) -> Figure:
+    """Draw the mean regret by round on copies of one bandit; each is (copies, rounds).
+
+    The words name nothing that hangs on one training of the policy.
+    """
+    chances = f"{', '.join(f'{m:.2f}' for m in mu[:-1])} and {mu[-1]:.2f}"
+    figure = race(regrets, f"chances {chances}, ε = {epsilon:.2f}")
+    count, rounds = next(iter(regrets.values())).shape
+    return describe(
+        figure,
+        f"Mean regret by round, with bands of 95 %, over {count} games of {rounds} rounds on a "
+        f"bandit with the chances {chances}: {', '.join(regrets)}. All curves rise steeply in the "
+        "first rounds, in which the arms are tried, and more slowly afterwards.",
     )
 
 

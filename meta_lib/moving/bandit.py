@@ -1,0 +1,76 @@
+"""Five agents on one bandit: part 2, "Meta-learning and reinforcement learning"."""
+
+from collections.abc import Callable
+
+import torch
+import traitlets
+from matplotlib.figure import Figure
+from torch import Generator, Tensor
+
+from meta_lib import recurrent_policy
+from meta_lib.figures import bandits as pictures
+from meta_lib.moving import MovingFigure, floats
+from meta_lib.recurrent_policy import RecurrentPolicy
+from meta_lib.tasks import bandits
+from meta_lib.tasks.draws import placed, uniform
+
+
+class Bandit(MovingFigure):
+    """A bandit with three arms, played many times by a learned policy and by four rules.
+
+    `c` is the constant of the tuned UCB. The policy has seen the arms in any order, but may prefer
+    one by habit; so each game puts them in a random order.
+    """
+
+    shared = ("mu1", "mu2", "mu3", "rounds", "epsilon", "measure", "rival", "game", "moment")
+    mu1 = traitlets.Float(0.7).tag(sync=True)
+    mu2 = traitlets.Float(0.5).tag(sync=True)
+    mu3 = traitlets.Float(0.3).tag(sync=True)
+    rounds = traitlets.Int(30).tag(sync=True)
+    epsilon = traitlets.Float(0.1).tag(sync=True)
+    measure = traitlets.Enum(["regret", "reward"], "regret").tag(sync=True)
+    rival = traitlets.Enum(["greedy", "thompson", "ucb1", "tuned"], "greedy").tag(sync=True)
+    game = traitlets.Int(1).tag(sync=True)
+    moment = traitlets.Int(30).tag(sync=True)
+    games = traitlets.Int(400).tag(sync=True)
+    c = traitlets.Float().tag(sync=True)
+    hidden = traitlets.Int().tag(sync=True)
+    weights = traitlets.Bytes().tag(sync=True)
+
+    def __init__(self, policy: RecurrentPolicy, c: float, **traits):
+        """Take over a trained policy for three arms, and the tuned constant of UCB."""
+        weights = floats(torch.cat([weight.flatten() for weight in policy.parameters()]))
+        super().__init__(c=c, hidden=policy.hidden, weights=weights, **traits)
+        self.policy = policy
+
+    def still(self) -> Figure:
+        """Return the regrets of all five by round."""
+        seed, mu = torch.Generator().manual_seed, [self.mu1, self.mu2, self.mu3]
+        order = uniform(self.games, 3, generator=seed(11)).argsort(dim=1)
+        machines = placed(torch.tensor(mu))[order]
+        rules = {
+            "Thompson sampling": bandits.thompson,
+            "UCB1": bandits.ucb1,
+            "UCB, tuned c": ucb(self.c),
+            "ε-greedy": bandits.epsilon_greedy(self.epsilon),
+        }
+        with torch.no_grad():
+            played = recurrent_policy.play(self.policy, machines, self.rounds, seed(12))
+        arms = {"learned policy": played.arms}
+        arms |= {
+            name: bandits.play(rule, machines, self.rounds, seed(12))
+            for name, rule in rules.items()
+        }
+        lost = {name: bandits.regret(machines, each) for name, each in arms.items()}
+        return pictures.one_bandit(lost, mu, self.epsilon)
+
+
+def ucb(c: float) -> Callable[[Tensor, Tensor, int, Generator], Tensor]:
+    """Pull the arm with the highest w / n + c √(ln t / n), as a `bandits.Strategy`."""
+
+    def strategy(pulls: Tensor, wins: Tensor, number: int, generator: Generator) -> Tensor:
+        n = pulls.clamp(min=1)
+        time = torch.tensor(max(number, 1), dtype=pulls.dtype, device=pulls.device)
+        return torch.where(pulls > 0, wins / n + c * torch.sqrt(torch.log(time) / n), torch.inf)
+
+    return lambda *state: strategy(*state).argmax(dim=1)

@@ -1,0 +1,105 @@
+// How accurate each contender is after some steps of fine-tuning, at each rate: tables to look up.
+
+// Means and half intervals after 0, 1, … steps, for the contender of this number.
+export function curveOf(table, counts, shots, rate, name) {
+  const steps = table.length / 2 / counts.reduce((a, b) => a * b);
+  const from = ((shots * counts[1] + rate) * counts[2] + name) * steps, half = table.length / 2;
+  return { mean: Array.from(table.slice(from, from + steps)), half: Array.from(table.slice(half + from, half + from + steps)) };
+}
+
+// The best [rate, steps] of a contender, with at least one step: curves[rate] holds its means.
+export function bestOf(curves) {
+  let best = [0, 1];
+  curves.forEach((mean, rate) => mean.forEach((value, step) => {
+    if (step > 0 && value > curves[best[0]][best[1]]) best = [rate, step];
+  }));
+  return best;
+}
+
+const KINDS = ["c4 dashdot", "grey dashed", "c1 thick", "c2"];
+const percent = (value) => `${(100 * value).toFixed(0)} %`;
+const nearest = (values, value) => {
+  const far = values.map((one) => Math.abs(one - value));
+  return far.indexOf(Math.min(...far));
+};
+
+const kept = new WeakMap();
+
+// Everything there is for a number of shots: by contender and rate, and the best of each.
+function looked(model) {
+  const [all, rates, names] = ["all_shots", "rates", "names"].map((name) => model.get(name));
+  const key = nearest(all, model.get("shots")), table = model.get("table");
+  const before = kept.get(model);
+  if (before?.key === key && before.table === table) return before;
+  const counts = [all.length, rates.length, names.length], numbers = floats(model, "table");
+  const curves = names.map((_, name) => rates.map((_, rate) => curveOf(numbers, counts, key, rate, name)));
+  const best = curves.map((of) => bestOf(of.map(({ mean }) => mean)));
+  const now = { key, table, rates, names, curves, best, shots: all[key], level: model.get("level")[key] };
+  kept.set(model, now);
+  return now;
+}
+
+function draw(stage, model) {
+  const { rates, names, curves, best, shots, level } = looked(model), rate = nearest(rates, model.get("alpha"));
+  const last = curves[0][0].mean.length - 1, step = Math.min(Math.max(0, model.get("steps")), last);
+  const [left, right] = stage.boxes(1.15, 1), xs = Array.from({ length: last + 1 }, (_, i) => i);
+  const axes = stage.axes({ ...left, height: left.height - 62 }, {
+    x: [0, last], y: [0, 100], xlabel: "gradient steps on the support set", ylabel: "validation accuracy, %",
+    title: `${shots} shot${shots > 1 ? "s" : ""}, α = ${show(rates[rate])}`,
+  });
+  axes.line([step, step], [0, 100], "grey thick faint");
+  axes.line([0, last], [20, 20], "grey thin");
+  axes.line([0, last], [100 * level, 100 * level], "c3 dotted");
+  curves.forEach((of, i) => {
+    const { mean, half } = of[rate];
+    axes.band(xs, mean.map((m, t) => 100 * (m - half[t])), mean.map((m, t) => 100 * (m + half[t])), KINDS[i].slice(0, 4).trim());
+    axes.line(xs, mean.map((m) => 100 * m), KINDS[i]);
+    axes.dots([step], [100 * mean[step]], KINDS[i].slice(0, 4).trim(), 5);
+  });
+  const entries = names.map((name, i) => [KINDS[i], `${name}: ${percent(curves[i][rate].mean[step])}`]);
+  entries.push(["c3 dotted", `no step, nearest: ${percent(level)}`], ["grey thin", "chance: 20 %"]);
+  const foot = left.y + left.height - 52;
+  legend(stage, left.x + 6, foot, entries.slice(0, 3));
+  legend(stage, left.x + left.width / 2 + 6, foot, entries.slice(3));
+  maps(stage, model, right, rate, step);
+  const now = names.map((name, i) => `${name} ${percent(curves[i][rate].mean[step])} ± ${(100 * curves[i][rate].half[step]).toFixed(0)}`);
+  const most = names.map((name, i) => `${name} ${percent(curves[i][best[i][0]].mean[best[i][1]])} (α = ${show(rates[best[i][0]])}, ${best[i][1]} steps)`);
+  return `${shots} shot${shots > 1 ? "s" : ""}, α = ${show(rates[rate])}, ${step} step${step === 1 ? "" : "s"}: ${now.join(", ")}. Best of the search: ${most.join(", ")}.`;
+}
+
+// The whole search, a map for each contender: the stronger its colour, the more accurate a cell.
+function maps(stage, model, box, rate, step) {
+  const { rates, names, curves, best } = looked(model), each = (box.height - 26) / names.length;
+  const left = box.x + 44, width = (box.width - 56) / curves[0][0].mean.length, row = (each - 24) / rates.length;
+  names.forEach((name, i) => {
+    const top = box.y + 22 + i * each, y = (r) => top + (rates.length - 1 - r) * row;
+    const kind = KINDS[i].slice(0, 4).trim();
+    stage.text(left, top - 6, name, { class: "title" });
+    rates.forEach((value, r) => {
+      stage.text(left - 5, y(r) + row / 2 + 4, show(value), { "text-anchor": "end", class: "small" });
+      curves[i][r].mean.forEach((mean, s) => {
+        const opacity = Math.max(0, (mean - 0.2) / 0.8) ** 1.5;
+        const cell = svg("rect", { x: left + s * width + 0.5, y: y(r) + 0.5, width: width - 1, height: row - 1, class: `band ${kind} clicks`, style: `fill: var(--c); opacity: ${(0.04 + 0.96 * opacity).toFixed(3)}` }, stage.back);
+        cell.addEventListener("click", () => change(model, { alpha: value, steps: s }));
+      });
+    });
+    const around = (r, s, look) => svg("rect", { x: left + s * width, y: y(r), width, height: row, "pointer-events": "none", ...look }, stage.back);
+    around(rate, step, { class: "line thick", style: "stroke: var(--ink)" });
+    stage.text(left + (best[i][1] + 0.5) * width, y(best[i][0]) + row / 2 + 5, "★", { "text-anchor": "middle", "pointer-events": "none" });
+  });
+  stage.text(left, box.y + box.height - 4, "steps 0 to 10, by α; ★ the best; framed: shown", { class: "small" });
+}
+
+export default {
+  render: ({ model, el }) => figure(model, el, {
+    hint: "Move α to 0.3 and to 1, and watch where the curves fall; then choose one shot. In the maps, click a cell to go there.",
+    height: (width) => (width < 560 ? 740 : 400),
+    controls: [
+      choice("shots", "shots K", model.get("all_shots").map((K) => [K, String(K)]).reverse()),
+      slider("alpha", "α", { values: model.get("rates") }),
+      slider("steps", "steps", { min: 0, max: 10 }),
+      player("steps", "Play the steps", () => 10),
+    ],
+    draw,
+  }),
+};
