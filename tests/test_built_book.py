@@ -18,7 +18,7 @@ import meta_lib
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
 TITLE = "Learning to Learn: an interactive book on meta-learning"
-WITHOUT_PAGE = ("checks", "commands", "figures", "moving", "widgets")
+WITHOUT_PAGE = ("checks", "commands", "figures", "moving")
 PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html"))
 PAGES = [page for page in PAGES if not page.startswith("_")]
 

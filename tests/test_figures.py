@@ -1,10 +1,9 @@
-"""Pictures carry their words, and a moved slider draws anew."""
+"""Pictures carry their words."""
 
-import ipywidgets
 import pytest
 from IPython.display import Markdown
 
-from meta_lib import figures, maml, widgets
+from meta_lib import figures, maml
 
 
 class Screen:
@@ -25,7 +24,6 @@ class Screen:
 def screen(monkeypatch):
     screen = Screen()
     monkeypatch.setattr(figures, "display", screen.display)
-    monkeypatch.setattr(widgets, "display", screen.display)
     return screen
 
 
@@ -64,28 +62,6 @@ def test_the_source_is_the_librarys_own(screen):
     assert markdown.data.startswith("```python\ndef inner_step(")
     assert "theta[name] - rate * slope" in markdown.data
     assert "def meta_update(" in markdown.data and markdown.data.endswith("```")
-
-
-def test_a_moved_slider_draws_anew(screen):
-    slope = widgets.slider("slope", 0, 5, value=2)
-    widgets.explore(a_line, slope=slope)
-    (controls, _), (picture, options) = screen.shown
-    assert picture["text/plain"].startswith("A line that climbs by 2")
-    assert options["display_id"], "the picture could not be replaced"
-    assert controls["text/plain"] == "Controls: slope"
-    assert "slope" in controls["text/html"]
-    slope.value = 4
-    assert [data["text/plain"][:23] for data, _ in screen.updates] == ["A line that climbs by 4"]
-
-
-def test_controls_have_their_symbol_scale_and_value():
-    alpha = widgets.log_slider("α", 0.001, 1.0, value=0.01)
-    assert isinstance(alpha, ipywidgets.FloatLogSlider)
-    assert (alpha.description, alpha.value) == ("α", pytest.approx(0.01))
-    assert (alpha.min, alpha.max) == (pytest.approx(-3), pytest.approx(0))
-    assert isinstance(widgets.slider("shots", 1, 10, value=5), ipywidgets.IntSlider)
-    assert isinstance(widgets.slider("m", 0.0, 2.0, value=1.0, step=0.1), ipywidgets.FloatSlider)
-    assert widgets.choice("distance", "Euclidean", "cosine").value == "Euclidean"
 
 
 def test_training_curves_and_image_rows_describe_themselves():

@@ -2,7 +2,7 @@
 
 Each module holds the drawings of one chapter. A drawing is a plain function from numbers to a
 matplotlib figure that carries its own description, so that the same function serves a still
-picture, a widget (`meta_lib.widgets`) and a reader's own experiment.
+picture, a widget (`meta_lib.moving`) and a reader's own experiment.
 """
 
 import base64
