@@ -71,9 +71,11 @@ def hand(support: list, query: list, distances: dict[str, float]) -> Figure:
 
     A drawing is a list of strokes, a stroke a list x, y, x, y, …
     """
-    answer = min(distances, key=distances.get)
+    answer = min(distances, key=distances.get, default=None)
     figure, row = _rows(len(support) + 1, rows=1)
-    for axes, drawing, name in zip(row, [*support, query], [*LETTERS[: len(support)], "?"], strict=True):
+    for axes, drawing, name in zip(
+        row, [*support, query], [*LETTERS[: len(support)], "?"], strict=True
+    ):
         axes.set(xlim=(-4, 67), ylim=(67, -4), aspect="equal")
         for stroke in drawing:
             axes.plot(stroke[::2], stroke[1::2], color=BLACK, linewidth=2)
@@ -81,8 +83,9 @@ def hand(support: list, query: list, distances: dict[str, float]) -> Figure:
         if name in distances:
             axes.set_xlabel(f"D = {distances[name]:.2f}")
     listed = ", ".join(f"{name} {distance:.2f}" for name, distance in distances.items())
+    found = f" The network's distances from the query are {listed}: it is nearest to {answer}."
     return describe(
         figure,
-        f"{len(support)} invented symbols, drawn once each, and a query in another hand. The "
-        f"network's distances from the query are {listed}: it is nearest to {answer}.",
+        f"{len(support)} symbols, drawn once each, and one more drawing, the query."
+        + (found if distances else ""),
     )

@@ -182,7 +182,8 @@ function padOf(stage, model) {
   });
   group.addEventListener("pointermove", (event) => {
     if (event.pointerId !== pad.pointer) return;
-    for (const one of event.getCoalescedEvents?.() ?? [event]) extend((pad.pen = at(one)));
+    const all = event.getCoalescedEvents?.() ?? [];
+    for (const one of all.length ? all : [event]) extend((pad.pen = at(one)));
   });
   for (const end of ["pointerup", "pointercancel"]) {
     group.addEventListener(end, (event) => { if (event.pointerId === pad.pointer) { pad.pointer = null; tidy(); } });
@@ -286,7 +287,8 @@ function draw(stage, model) {
   if (!drawn.length) return "There is no symbol yet: choose A and draw one.";
   if (!query) return "The query's paper is empty: choose ? and draw one of the symbols again.";
   const others = order.slice(1).map((slot) => `${nameOf(slot)} ${apart[slot].toFixed(2)}`);
-  return `The query is nearest to ${nameOf(answer)}: D = ${apart[answer].toFixed(2)}.` +
+  const far = apart[answer] > 0.5 ? " That is more than half the margin of 1: perhaps it is none of them." : "";
+  return `The query is nearest to ${nameOf(answer)}: D = ${apart[answer].toFixed(2)}.${far}` +
     (others.length ? ` Then ${others.join(", ")}. The plane shows ${(100 * share).toFixed(0)} % of the spread of the symbols.` : "");
 }
 
@@ -304,7 +306,7 @@ export function otherHand(drawing, seed) {
 
 let example = 0;
 
-// A symbol gets the next ready-made sign; the query one of the symbols, in another hand.
+// A symbol gets the next ready-made one; the query one of the symbols, in another hand.
 function putExample(model) {
   const slot = chosen(model), all = drawingsOf(model), ready = model.get("examples");
   const drawn = all.slice(0, model.get("ways")).filter((drawing) => drawing.length);
@@ -315,7 +317,7 @@ function putExample(model) {
 
 export default {
   render: ({ model, el }) => figure(model, el, {
-    hint: "Draw over ? one of the five signs. Then press Empty paper, draw signs of your own on A to E, with Next after each, and at last one of them again on ?. Can you draw it so that the network is wrong, and a friend is not?",
+    hint: "Draw over ? one of the five symbols. Then press Empty paper, draw symbols of your own on A to E, with Next after each, and at last one of them again on ?. Can you draw it so that the network is wrong, and a friend is not?",
     height: (width) => slotSize(width) + padSize(width) + 96 + (width < 560 ? width * 0.85 + 8 : 0),
     controls: [
       slider("ways", "symbols N", { min: 3, max: 5 }),

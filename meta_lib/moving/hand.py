@@ -26,7 +26,7 @@ EXAMPLES = [
 ]  # fmt: skip
 """Invented signs. A drawing is a list of strokes, a stroke a list x, y, x, y, … from 0 to 63."""
 
-QUERY = [[14, 7, 12, 21, 17, 32, 29, 38, 43, 34, 52, 21, 53, 11], [36, 9, 31, 33, 26, 58, 34, 63]]
+QUERY = [[14, 7, 12, 21, 17, 32, 29, 38, 43, 34, 52, 21, 53, 11], [36, 9, 31, 33, 26, 55, 33, 60]]
 
 
 def picture(drawing: list[list[int]]) -> Tensor:
@@ -34,8 +34,10 @@ def picture(drawing: list[list[int]]) -> Tensor:
 
     Raises ValueError if there is nothing on the paper.
     """
-    strokes = [torch.tensor(stroke, dtype=torch.float64).view(-1, 2) for stroke in drawing]
-    if not sum(map(len, strokes)):
+    strokes = [
+        torch.tensor(stroke, dtype=torch.float64).view(-1, 2) for stroke in drawing if stroke
+    ]
+    if not strokes:
         raise ValueError("the drawing must have at least one point")
     points = torch.cat(strokes)
     low, high = points.amin(dim=0), points.amax(dim=0)
@@ -77,15 +79,21 @@ class Hand(MovingFigure):
         return embed({name: tensor.to(images) for name, tensor in weights.items()}, images)
 
     def distances(self) -> dict[str, float]:
-        """Return how far the query lies from each symbol; the nearest symbol is the answer."""
+        """Return how far the query lies from each symbol; the nearest symbol is the answer.
+
+        A symbol whose paper is empty is left out; without a query there are no distances.
+        """
         drawn = {
             name: drawing
             for name, drawing in zip(preface.LETTERS[: self.ways], self.support, strict=False)
-            if drawing
+            if any(drawing)
         }
+        if not any(self.query):
+            return {}
         query, *symbols = self.embeddings([self.query, *drawn.values()])
         return {
-            name: (query - symbol).norm().item() for name, symbol in zip(drawn, symbols, strict=True)
+            name: (query - symbol).norm().item()
+            for name, symbol in zip(drawn, symbols, strict=True)
         }
 
     def still(self) -> Figure:

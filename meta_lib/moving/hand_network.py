@@ -88,7 +88,7 @@ def embed(weights: dict[str, Tensor], images: Tensor) -> Tensor:
     return x.mean(dim=(2, 3)) @ weights["last"].T
 
 
-def main(iterations: int = 6000) -> None:
+def main(iterations: int = 8000) -> None:
     """Train on the training part of Omniglot, measure on the other two, and write the file."""
     torch.manual_seed(0)
     network, losses = train(load_part("omniglot", "train"), iterations, Generator().manual_seed(0))
