@@ -153,6 +153,7 @@ def test_a_finger_draws_in_a_narrow_page(browser):
         point = {"x": box["x"] + 0.5 * box["width"], "y": box["y"] + share * box["height"]}
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point]})
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    put(figure)
     [stroke] = figure.evaluate("at => at.model.get('query')")
     assert stroke[1] < 16 and stroke[-1] > 46 and tab.evaluate("scrollY") == before
     assert tab.evaluate("document.documentElement.scrollWidth") <= 360

@@ -171,6 +171,8 @@ function padOf(stage, model) {
     return [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height]
       .map((share) => Math.min(PAPER, Math.max(0, Math.round(share * PAPER))));
   };
+  // Within an SVG not every browser heeds touch-action: without this the page would scroll instead.
+  group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   group.addEventListener("pointerdown", (event) => {
     if (pad.pointer !== null || event.button > 0) return;
     pad.pointer = event.pointerId;
