@@ -73,6 +73,7 @@ def hand(support: list, query: list, distances: dict[str, float]) -> Figure:
     """
     answer = min(distances, key=distances.get, default=None)
     figure, row = _rows(len(support) + 1, rows=1)
+    figure.set_size_inches(7, 1.8)
     for axes, drawing, name in zip(
         row, [*support, query], [*LETTERS[: len(support)], "?"], strict=True
     ):

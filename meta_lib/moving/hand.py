@@ -64,8 +64,8 @@ class Hand(MovingFigure):
     shared = ("support", "query", "ways", "pad")
     support = traitlets.List(EXAMPLES[:5]).tag(sync=True)
     query = traitlets.List(QUERY).tag(sync=True)
-    ways = traitlets.Int(5).tag(sync=True)
-    pad = traitlets.Int(5).tag(sync=True)
+    ways = traitlets.Int(5, min=3, max=5).tag(sync=True)
+    pad = traitlets.Int(5, min=0, max=5).tag(sync=True)
     examples = traitlets.List(EXAMPLES).tag(sync=True)
     weights = traitlets.Bytes().tag(sync=True)
 
