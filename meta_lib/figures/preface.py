@@ -4,7 +4,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from meta_lib.figures import BLUE, GREEN, RED, describe, subplots
+from meta_lib.figures import BLACK, BLUE, GREEN, RED, describe, subplots
 from meta_lib.tasks.episodes import Episode
 
 LETTERS = "ABCDEFGHIJ"
@@ -64,3 +64,29 @@ def shuffled(episode: Episode, queries: int, generator: torch.Generator) -> Epis
     """Return the episode with `queries` of its query images, in a random order."""
     order = torch.randperm(len(episode.query_x), generator=generator)[:queries]
     return episode._replace(query_x=episode.query_x[order], query_y=episode.query_y[order])
+
+
+def hand(support: list, query: list, distances: dict[str, float]) -> Figure:
+    """Draw the symbols with their distances from the query, and the query, as strokes.
+
+    A drawing is a list of strokes, a stroke a list x, y, x, y, …
+    """
+    answer = min(distances, key=distances.get, default=None)
+    figure, row = _rows(len(support) + 1, rows=1)
+    figure.set_size_inches(7, 1.8)
+    for axes, drawing, name in zip(
+        row, [*support, query], [*LETTERS[: len(support)], "?"], strict=True
+    ):
+        axes.set(xlim=(-4, 67), ylim=(67, -4), aspect="equal")
+        for stroke in drawing:
+            axes.plot(stroke[::2], stroke[1::2], color=BLACK, linewidth=2)
+        axes.set_title(name, color=GREEN if name == answer else BLUE, fontsize=11)
+        if name in distances:
+            axes.set_xlabel(f"D = {distances[name]:.2f}")
+    listed = ", ".join(f"{name} {distance:.2f}" for name, distance in distances.items())
+    found = f" The network's distances from the query are {listed}: it is nearest to {answer}."
+    return describe(
+        figure,
+        f"{len(support)} symbols, drawn once each, and one more drawing, the query."
+        + (found if distances else ""),
+    )

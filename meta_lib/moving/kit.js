@@ -310,6 +310,8 @@ class Stage {
       svg("circle", { r: 16, class: "reach" }, group);
       one = { group, dot: svg("circle", {}, group) };
       this.handles.set(key, one);
+      // Within an SVG not every browser heeds touch-action: without this the page would scroll instead.
+      group.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
       group.addEventListener("pointerdown", (event) => {
         group.setPointerCapture(event.pointerId);
         group.focus();
