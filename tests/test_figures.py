@@ -7,17 +7,14 @@ from meta_lib import figures, maml
 
 
 class Screen:
-    """Stands in for the notebook: keeps what was displayed, and what was shown in its place."""
+    """Stands in for the notebook: keeps what was displayed."""
 
     def __init__(self):
-        self.shown, self.updates = [], []
+        self.shown = []
 
     def display(self, data, **options):
         self.shown.append((data, options))
         return self
-
-    def update(self, data, **options):
-        self.updates.append((data, options))
 
 
 @pytest.fixture
