@@ -27,15 +27,15 @@ from meta_lib.tasks.parts import load_part
 from meta_lib.training import minimise
 
 FILE = Path(__file__).with_name("hand.safetensors")
-FILTERS, FEATURES = 32, 32
+FILTERS, FEATURES = 36, 32
 
 
 def other_hand(images: Tensor, generator: Generator) -> Tensor:
     """Return each image (n, 1, side, side) a little turned, slanted, scaled, shifted and inked."""
     count = len(images)
-    turn, slant = 0.15 * normal(2, count, generator=generator)
-    x_scale, y_scale = (0.12 * normal(2, count, generator=generator)).exp()
-    x_shift, y_shift = 0.08 * normal(2, count, generator=generator)
+    turn, slant = 0.1 * normal(2, count, generator=generator)
+    x_scale, y_scale = (0.1 * normal(2, count, generator=generator)).exp()
+    x_shift, y_shift = 0.06 * normal(2, count, generator=generator)
     cos, sin = turn.cos(), turn.sin()
     rows = [x_scale * cos, slant - y_scale * sin, x_shift, x_scale * sin, y_scale * cos, y_shift]
     places = F.affine_grid(
