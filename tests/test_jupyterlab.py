@@ -5,9 +5,11 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 
 import nbformat
 import pytest
+from playwright.sync_api import TimeoutError
 
 CELLS = (
     "from meta_lib.moving.meta_update import MetaUpdate\nfigure = MetaUpdate()\nfigure",
@@ -55,14 +57,18 @@ def test_both_sides_see_each_other(browser, lab):
     first = page.locator(".jp-CodeCell .cm-content").first
     first.wait_for(timeout=90_000)
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=90_000)
-    run(page, 0)
     slider = page.locator("input[name=alpha]")
-    slider.wait_for(timeout=60_000)
+    for _ in range(4):  # what is run while JupyterLab is still setting up is lost
+        run(page, 0)
+        with suppress(TimeoutError):
+            slider.wait_for(timeout=20_000)
+            break
+    slider.wait_for(timeout=1_000)
 
     slider.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    page.locator(".moving label", has_text="α = 0.251").wait_for(timeout=10_000)
+    page.locator(".moving label", has_text="α = 0.251").wait_for(timeout=30_000)
     run(page, 1)
     page.get_by_text("the rate is 0.251", exact=True).wait_for(timeout=30_000)
 
