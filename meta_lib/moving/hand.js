@@ -208,7 +208,7 @@ function putExample(model) {
 
 export default {
   render: ({ model, el }) => figure(model, el, {
-    hint: "Draw over ? one of the five symbols. Then press Empty paper, draw symbols of your own on A to E, with Next after each, and at last one of them again on ?. Can you draw it so that the network is wrong, and a friend is not?",
+    hint: "Press Clear, and draw one of the five symbols yourself. Then press Empty paper and draw your own: Next leads from A to B and on, then choose ? and draw one of them again. Can you draw it so that the network is wrong, and a friend is not?",
     height: (width) => slotSize(width) + padSize(width) + 96 + (width < 560 ? width * 0.85 + 8 : 0),
     controls: [
       slider("ways", "symbols N", { min: 3, max: 5 }),
