@@ -68,6 +68,11 @@ def test_a_pen_draws_and_undo_takes_it_back(tab):
     [stroke] = figure.evaluate("at => at.model.get('query')")
     assert stroke == pytest.approx([10, 10, 30, 10, 30, 50], abs=1)
     assert "nearest to" in put(figure)
+    tab.wait_for_timeout(400)
+    assert len(tab.url) < 300
+    tab.reload()
+    tab.wait_for_selector("html[data-moving=ready]")
+    assert figure.evaluate("at => at.model.get('query')") == [stroke]
     figure.get_by_role("button", name="Undo").click()
     assert "empty" in put(figure)
 
@@ -105,6 +110,7 @@ def test_any_state_is_drawn(tab):
         {"support": [[[5]], [[1, 2, 3]], [[-9, 1e9, 1e308, 0.3]]], "query": [[0, 0] * 900]},
         {"support": [[[7, 7]]] * 5, "query": [[7, 7]], "ways": 3, "pad": 4},
         {"support": [[[7, 7]]] * 9, "query": [[7, 7, 7, 7]], "ways": 5, "pad": -1},
+        {"support": EXAMPLES[:5], "query": QUERY, "ways": 3, "pad": 0.5},
     ):
         assert put(figure, **values)
 
