@@ -18,10 +18,6 @@ export function bestOf(curves) {
 
 const KINDS = ["c4 dashdot", "grey dashed", "c1 thick", "c2"];
 const percent = (value) => `${(100 * value).toFixed(0)} %`;
-const nearest = (values, value) => {
-  const far = values.map((one) => Math.abs(one - value));
-  return far.indexOf(Math.min(...far));
-};
 
 const kept = new WeakMap();
 

@@ -53,25 +53,29 @@ function modelOf(stored) {
   };
 }
 
+async function run(view, { state, buffers }) {
+  const model = modelOf({ state, buffers });
+  const module = await import(URL.createObjectURL(new Blob([state._esm], { type: "text/javascript" })));
+  if (!document.getElementById("moving-style")) {
+    const style = Object.assign(document.createElement("style"), { id: "moving-style" });
+    style.textContent = state._css;
+    document.head.append(style);
+  }
+  const figure = document.createElement("div");
+  figure.className = "moving-figure";
+  Object.assign(figure, { model, module });
+  view.before(figure);
+  module.default.render({ model, el: figure });
+  // The still picture stands beside its view, in the same output.
+  view.closest(".moving-output")?.querySelectorAll(":scope > :not(.moving-figure, script)").forEach((one) => one.remove());
+}
+
 async function start() {
   const stored = JSON.parse(document.querySelector(STATE)?.textContent ?? '{"state": {}}').state;
   for (const view of document.querySelectorAll(VIEW)) {
     const { state, buffers } = stored[JSON.parse(view.textContent).model_id] ?? {};
-    if (!state?._esm) continue;
-    const model = modelOf({ state, buffers });
-    const module = await import(URL.createObjectURL(new Blob([state._esm], { type: "text/javascript" })));
-    if (!document.getElementById("moving-style")) {
-      const style = Object.assign(document.createElement("style"), { id: "moving-style" });
-      style.textContent = state._css;
-      document.head.append(style);
-    }
-    const figure = document.createElement("div");
-    figure.className = "moving-figure";
-    Object.assign(figure, { model, module });
-    view.before(figure);
-    module.default.render({ model, el: figure });
-    // The still picture stands beside its view, in the same output.
-    view.closest(".moving-output")?.querySelectorAll(":scope > :not(.moving-figure, script)").forEach((one) => one.remove());
+    // A figure that cannot run stays a picture, and the others move.
+    if (state?._esm) await run(view, { state, buffers }).catch((error) => console.error(error));
   }
   document.documentElement.dataset.moving = "ready";
 }

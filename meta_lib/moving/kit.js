@@ -381,7 +381,8 @@ class Axes {
   frame(box) {
     const { x, y, width, height } = this.inner, back = this.stage.back;
     const clip = svg("clipPath", { id: `${this.stage.id}-clip-${(this.stage.clips += 1)}` }, back);
-    svg("rect", { x, y, width, height }, clip);
+    // A dot on the edge is seen whole.
+    svg("rect", { x: x - 6, y: y - 6, width: width + 12, height: height + 12 }, clip);
     const grid = svg("g", { class: "grid" }, back);
     const most = { x: Math.max(2, Math.floor(width / 70)), y: Math.max(2, Math.floor(height / 45)) };
     for (const value of ticks(this.x, this.logx, most.x)) {
@@ -461,7 +462,11 @@ function ticks([low, high], log, most) {
     const every = Math.max(1, Math.ceil((last - first + 1) / most));
     const found = [];
     for (let power = first; power <= last; power += every) found.push(10 ** power);
-    return found;
+    if (found.length > 2) return found;
+    // Less than two factors of ten: 1, 2, 5, 10 and so on.
+    const finer = Array.from({ length: last - first + 2 }, (_, i) =>
+      [1, 2, 5].map((digit) => Number(`${digit}e${first - 1 + i}`))).flat();
+    return finer.filter((value) => value >= low * 0.999 && value <= high * 1.001).slice(0, 2 * most);
   }
   const rough = (high - low) / most, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough * 0.999);

@@ -30,7 +30,7 @@ function draw(stage, model) {
   const below = stage.narrow ? 2 * top : top;
   const half = Math.ceil(learners.length / (stage.narrow ? 2 : 4));
   const across = stage.width / (stage.narrow ? 2 : 4);
-  learners.forEach((name, l) => legend(stage, 8 + Math.floor(l / half) * across, below + 12 + 16 * (l % half), [[KINDS[l], name]]));
+  learners.forEach((name, l) => scores[place][l] && legend(stage, 8 + Math.floor(l / half) * across, below + 12 + 16 * (l % half), [[KINDS[l], name]]));
   const wrong = episode(stage, model, below + 24 + 16 * half, place, ways, one);
 
   const score = scores[place][one], name = learners[one];
@@ -85,7 +85,7 @@ export default {
   render: ({ model, el }) => {
     const numbers = model.get("numbers"), most = Math.max(...numbers.ways);
     return figure(model, el, {
-      hint: "Choose a cell by a click or with the sliders. Go down a column and along a row: which is harder, more ways or fewer shots? Then change the learner. Below stands one episode: a letter for each class, and what the learner reads under each query.",
+      hint: "Choose a cell by a click or with the sliders. Go down a column and along a row: which is harder, more ways or fewer shots? Then change the learner. Below stands one episode: the first support drawing of each class with its letter, and under each query what the learner reads.",
       height: (width) => (width < 560 ? 580 + 2 * Math.ceil(most / 20) * 165 : 500),
       controls: [
         slider("ways", "ways N", { values: numbers.ways }),

@@ -57,7 +57,7 @@ class ShotsWays(MovingFigure):
                         continue
                     read = learner(tasks)
                     of = estimate((read == tasks.query_y).double().mean(dim=1))
-                    row.append([round(of.mean, 4), round(of.interval, 4)])
+                    row.append([round(of.mean, 6), round(of.interval, 6)])
                     said.append(read[0].unflatten(0, (n, -1))[:, :LOOKED_AT].flatten().tolist())
                 shown = torch.cat(
                     [
