@@ -462,8 +462,8 @@ function ticks([low, high], log, most) {
     const every = Math.max(1, Math.ceil((last - first + 1) / most));
     const found = [];
     for (let power = first; power <= last; power += every) found.push(10 ** power);
-    if (found.length > 2) return found;
-    // Less than two factors of ten: 1, 2, 5, 10 and so on.
+    if (high > 101 * low) return found;
+    // Up to two factors of ten: 1, 2, 5, 10 and so on.
     const finer = Array.from({ length: last - first + 2 }, (_, i) =>
       [1, 2, 5].map((digit) => Number(`${digit}e${first - 1 + i}`))).flat();
     return finer.filter((value) => value >= low * 0.999 && value <= high * 1.001).slice(0, 2 * most);

@@ -204,9 +204,14 @@ function draw(stage, model, kept) {
   return `${model.get("trouble")} ${said(model, results, steps)}`.trim();
 }
 
-// A legend in one row.
+// A legend in one row, each name with the room that its length needs.
 function names({ stage, inner }, entries) {
-  entries.forEach((entry, i) => legend(stage, inner.x + 6 + (i * inner.width) / entries.length, inner.y + 12, [entry]));
+  const room = entries.map(([, text]) => 34 + 6.2 * text.length), spare = inner.width - room.reduce((a, b) => a + b);
+  let x = inner.x + 4;
+  entries.forEach((entry, i) => {
+    legend(stage, x, inner.y + 12, [entry]);
+    x += room[i] + Math.max(0, spare / entries.length);
+  });
 }
 
 const after = (steps) => `after ${steps} step${steps === 1 ? "" : "s"}`;
