@@ -25,7 +25,7 @@ def test_the_read_out_is_what_the_readers_answer(tab, generator):
     assert {*calls} == {(0, 0.0), (0, 1.0), (90, 0.0), (90, 1.0)}
     figure = show_figure(tab, widget)
     said = put(figure, shots=5, degrees=90, shift=1.0)
-    assert said.startswith("K = 5, turned by up to 90°, moved by up to 1 pixels")
+    assert said.startswith("K = 5, turned by up to 90°, moved by up to 1 pixel:")
     found = dict(re.findall(r"(\w+) ([\d.]+) ± 0.0 %", said))
     assert {name: float(value) for name, value in found.items()} == pytest.approx(
         {"right": 100, "seven": 10, "zero": 10}

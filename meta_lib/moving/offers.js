@@ -43,7 +43,7 @@ function draw(stage, model) {
     return `${reader} ${here.mean.toFixed(1)} ± ${here.spread.toFixed(1)} %`;
   });
   legend(stage, over.inner.x + over.inner.width - 130, over.inner.y + 14, readers.map((reader, r) => [KINDS[r], reader]));
-  return `K = ${numbers.shots[k]}, turned by up to ${numbers.degrees[t]}°, moved by up to ${numbers.shift[s]} pixels: ${said.join(", ")} ` +
+  return `K = ${numbers.shots[k]}, turned by up to ${numbers.degrees[t]}°, moved by up to ${numbers.shift[s]} ${numbers.shift[s] === 1 ? "pixel" : "pixels"}: ${said.join(", ")} ` +
     `(mean and spread over ${table[0][k][t][s].length} draws).`;
 }
 
