@@ -15,12 +15,14 @@ import click
 import torch
 from torch import Generator
 
-from meta_lib import distributed, learners
+from meta_lib import distributed, experiments, learners
 from meta_lib.device import device
 from meta_lib.evaluation import estimate
+from meta_lib.experiments import Experiment
 from meta_lib.runs import NotACheckpoint
-from meta_lib.tasks.episodes import Episode, check_episode, sample_episode
+from meta_lib.tasks.episodes import Episode, check_episode, one_group, sample_episode
 from meta_lib.tasks.folders import NotAnImage, entries, flat_folder, image_folder
+from meta_lib.tasks.hands import quarter_turns
 from meta_lib.tasks.omniglot import NotOmniglot, one_shot_runs
 from meta_lib.tasks.parts import DATA_SETS, PARTS, load_part
 
@@ -47,6 +49,8 @@ class Positive(click.ParamType):
 
 
 POSITIVE = Positive()
+VALIDATION = 0
+"""The seed of the tasks that a training's own result is measured on; `evaluate` has another."""
 
 
 def _options(*options: Callable) -> Callable:
@@ -80,31 +84,53 @@ OUTPUT = _options(
     click.option("--device", help="cpu, cuda, cuda:1, mps; left out, the best that is here."),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
 )
-TRAINING = _options(
+RUN = _options(
     click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True,
                  help="Folder for checkpoints, log and model; a stopped training goes on there."),
-    DATA,
-    EPISODE,
-    click.option("--queries", type=COUNT, default=5, show_default=True,
-                 help="Images of each class to be judged by, in a task of the training."),
     click.option("--iterations", type=COUNT, default=1000, show_default=True),
     click.option("--beta", type=POSITIVE, default=1e-3, show_default=True,
                  help="Learning rate of the meta-learner."),
-    click.option("--size", type=click.IntRange(min=4), default=28, show_default=True,
-                 help="Height and width of the images, in pixels."),
-    click.option("--filters", type=COUNT, default=64, show_default=True,
-                 help="Filters in each layer of the network."),
     click.option("--seed", type=SEED, default=0, show_default=True),
     click.option("--every", type=COUNT, default=100, show_default=True,
                  help="Iterations from one checkpoint to the next."),
     click.option("--episodes", type=click.IntRange(min=2), default=200, show_default=True,
-                 help="Tasks of the validation part that the result is measured on."),
+                 help="Tasks that the result is measured on, of the validation part."),
     OUTPUT,
 )  # fmt: skip
-FEATURES = click.option("--features", type=COUNT, default=64, show_default=True,
-                        help="Length of an image's embedding.")  # fmt: skip
+IMAGES = _options(
+    DATA,
+    click.option("--part", type=click.Choice(["train", "all"]), default="train", show_default=True,
+                 help="Train on the training part or, for a test with classes of its own such as "
+                 "the official runs, on all classes."),
+    click.option("--turns", is_flag=True,
+                 help="Count each class four times, turned by 0 to 3 quarters."),
+    click.option("--distort", type=click.FloatRange(min=0), default=0, show_default=True,
+                 help="How much each image is turned, slanted, scaled and shifted when it is "
+                 "drawn, as by another hand; 0 for not at all."),
+    click.option("--bend", type=click.FloatRange(min=0), default=0, show_default=True,
+                 help="How much it is bent then."),
+    click.option("--size", type=click.IntRange(min=4), default=28, show_default=True,
+                 help="Height and width of the images, in pixels."),
+    click.option("--filters", type=COUNT, default=64, show_default=True,
+                 help="Filters in each layer of the network."),
+)  # fmt: skip
 TASKS = click.option("--tasks", type=COUNT, default=8, show_default=True,
                      help="Tasks in a meta-batch.")  # fmt: skip
+EPISODES = _options(
+    EPISODE,
+    click.option("--queries", type=COUNT, default=5, show_default=True,
+                 help="Images of each class to be judged by, in a task of the training."),
+    click.option("--within", type=click.FloatRange(0, 1), default=0, show_default=True,
+                 help="Share of the tasks in training whose classes are all of one alphabet."),
+    TASKS,
+)  # fmt: skip
+EMBEDDING = _options(
+    click.option("--network", type=click.Choice(["strided", "pooled"]), default="strided",
+                 show_default=True, help="MAML's network, or one that looks closer: for --size 32, "
+                 "with 8 features for each of the filters."),
+    click.option("--features", type=COUNT, default=64, show_default=True,
+                 help="Length of an image's embedding by the strided network."),
+)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -131,10 +157,20 @@ def train() -> None:
 
 
 @train.command()
-@TRAINING
-@FEATURES
+@RUN
+@IMAGES
+@EPISODES
+@EMBEDDING
+@click.option("--loss", type=click.Choice(["contrastive", "softmax"]), default="contrastive",
+              show_default=True, help="The contrastive loss of drawn pairs (--pairs, --margin), or "
+              "the softmax over all pairs of each task's images (--tasks, --scale).")  # fmt: skip
 @click.option("--pairs", type=click.IntRange(min=2), default=128, show_default=True,
               help="Pairs in a batch, an even number.")  # fmt: skip
+@click.option("--scale", type=POSITIVE, default=24.0, show_default=True,
+              help="What the distances are multiplied by in the softmax.")  # fmt: skip
+@click.option("--copies", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Redrawn copies of an image whose embeddings are averaged with its own when it "
+              "is classified.")  # fmt: skip
 @click.option("--margin", type=POSITIVE, default=1.0, show_default=True)
 @click.option("--measure", type=click.Choice(list(learners.MEASURES)), default="euclidean",
               show_default=True, help="How two embeddings are compared.")  # fmt: skip
@@ -144,9 +180,22 @@ def siamese(**options) -> None:
 
 
 @train.command()
-@TRAINING
-@FEATURES
-@TASKS
+@RUN
+@IMAGES
+@EMBEDDING
+@EPISODE
+@click.option("--batch", type=COUNT, default=64, show_default=True,
+              help="Images in a batch.")  # fmt: skip
+def pretrained(**options) -> None:
+    """An ordinary classifier of all training classes, without meta-learning: its features."""
+    _train("pretrained", queries=5, **options)
+
+
+@train.command()
+@RUN
+@IMAGES
+@EPISODES
+@EMBEDDING
 @click.option("--distance", type=click.Choice(list(learners.LOGITS)), default="euclidean",
               show_default=True, help="How an embedding is compared with a class.")  # fmt: skip
 def protonet(**options) -> None:
@@ -155,27 +204,60 @@ def protonet(**options) -> None:
 
 
 @train.command()
-@TRAINING
-@TASKS
+@RUN
+@IMAGES
+@EPISODES
 @click.option("--alpha", type=POSITIVE, default=0.4, show_default=True,
               help="Learning rate of the inner steps.")  # fmt: skip
 @click.option("--steps", type=COUNT, default=1, show_default=True, help="Inner steps.")
+@click.option("--test-steps", type=COUNT, help="Inner steps when it is used; left out, as many.")
 @click.option("--variant", type=click.Choice(learners.VARIANTS), default="second-order",
               show_default=True, help="MAML itself, or one of its relatives.")  # fmt: skip
-def maml(**options) -> None:
+def maml(test_steps: int | None, **options) -> None:
     """MAML: a learned initialisation."""
-    _train("maml", **options)
+    _train("maml", test_steps=test_steps or options["steps"], **options)
 
 
 @train.command()
-@TRAINING
-@TASKS
+@RUN
+@IMAGES
+@EPISODES
 @click.option("--steps", type=COUNT, default=5, show_default=True, help="Updates in a task.")
 @click.option("--hidden", type=COUNT, default=20, show_default=True,
               help="Units of the LSTM.")  # fmt: skip
 def lstm(**options) -> None:
     """Ravi & Larochelle's LSTM optimizer: a learned update rule."""
     _train("lstm", **options)
+
+
+@train.command()
+@RUN
+@TASKS
+@click.option("--shots", type=COUNT, default=10, show_default=True, help="Points to learn from.")
+@click.option("--queries", type=COUNT, default=10, show_default=True, help="Points to judge by.")
+@click.option("--alpha", type=POSITIVE, default=0.01, show_default=True,
+              help="Learning rate of the inner steps.")  # fmt: skip
+@click.option("--steps", type=click.IntRange(min=0), default=1, show_default=True,
+              help="Inner steps; with 0 the network is pre-trained on all waves.")  # fmt: skip
+def waves(**options) -> None:
+    """MAML on sine waves. Measured is the squared error, after 0 to 10 steps."""
+    _train_experiment("waves", **options)
+
+
+@train.command()
+@RUN
+@TASKS
+@click.option("--on", type=click.Choice(list(experiments.VARIATIONS)), default="quadratics",
+              show_default=True, help="What it learns to optimise.")  # fmt: skip
+@click.option("--hidden", type=COUNT, default=20, show_default=True,
+              help="Units in each layer of the LSTM.")  # fmt: skip
+@click.option("--horizon", type=COUNT, default=100, show_default=True,
+              help="Steps that it takes on each problem.")  # fmt: skip
+@click.option("--truncation", type=COUNT, default=20, show_default=True,
+              help="Steps after which back-propagation is cut.")  # fmt: skip
+def optimizer(**options) -> None:
+    """Andrychowicz et al.'s LSTM optimizer. Measured are its losses, beside tuned rivals'."""
+    _train_experiment("optimizer", **options)
 
 
 @meta_lib.command()
@@ -190,18 +272,34 @@ def lstm(**options) -> None:
 @click.option("--data-folder", type=EXISTING, help="Where the data lies; left out, as in training.")
 @click.option("--part", type=click.Choice([*PARTS, "all"]), default="test", show_default=True,
               help="Which classes; the parts share none.")  # fmt: skip
+@click.option("--within", is_flag=True, help="All classes of a task from one alphabet.")
+@click.option(
+    "--copies",
+    type=click.IntRange(min=0),
+    help="For siamese: redrawn copies of each image; left out, as in training.",
+)
+@click.option("--test-steps", type=COUNT, help="For maml: inner steps; left out, as in training.")
 @click.option("--seed", type=SEED, default=1, show_default=True)
 @click.option("--runs", "runs_path", type=EXISTING,
               help="Omniglot's official one-shot runs, all_runs.zip or its folder, instead of "
               "tasks drawn by chance.")  # fmt: skip
 @OUTPUT
-def evaluate(checkpoint: Path, runs_path: Path | None, as_json: bool, **options) -> None:
+def evaluate(
+    checkpoint: Path, runs_path: Path | None, copies: int | None, test_steps: int | None,
+    as_json: bool, **options,
+) -> None:  # fmt: skip
     """Measure the accuracy of CHECKPOINT on many tasks, with its 95 % interval.
 
-    CHECKPOINT is the folder of a training, or its model.safetensors or checkpoint.safetensors.
+    CHECKPOINT is the folder of a training, or its model.safetensors or checkpoint.safetensors. Of
+    waves and optimizers, errors and losses are measured instead, on --episodes tasks.
     """
+    changes = {"copies": copies, "test_steps": test_steps}
+    changes = {name: value for name, value in changes.items() if value is not None}
     with _failing_well(options.pop("device")):
-        learner, settings = learners.load(checkpoint)
+        learner, settings = learners.load(checkpoint, **changes)
+        if isinstance(learner, Experiment):
+            _report(_measured(learner, settings, options["episodes"], options["seed"]), as_json)
+            return
         if runs_path:
             episodes = one_shot_runs(runs_path, settings["size"])
             asked = {"runs": str(runs_path)}
@@ -209,10 +307,11 @@ def evaluate(checkpoint: Path, runs_path: Path | None, as_json: bool, **options)
                 _check_ways(settings, len(episode.support_y.unique()))
         else:
             asked = {name: options[name] or settings[name] for name in ("ways", "shots", "data")}
-            asked |= {name: options[name] for name in ("queries", "episodes", "part", "seed")}
+            asked |= {n: options[n] for n in ("queries", "episodes", "part", "within", "seed")}
             _check_ways(settings, asked["ways"])
             episodes = _episodes(settings, folder=options["data_folder"], **asked)
-        _report({"learner": settings["learner"], **asked, **_measure(learner, episodes)}, as_json)
+        result = {"learner": settings["learner"], **asked, **changes}
+        _report({**result, **_measure(learner, episodes)}, as_json)
 
 
 @meta_lib.command()
@@ -258,24 +357,49 @@ def _train(
         settings = {"learner": name, **options, "data_folder": folder}
         shape = (settings["ways"], settings["shots"], settings["queries"])
         judged = _episodes(settings, "validation", *shape, settings["seed"], episodes)
-        image_set = load_part(settings["data"], "train", settings["size"], folder)
+        image_set = load_part(settings["data"], settings["part"], settings["size"], folder)
         check_episode(image_set, *shape)
+        if settings["turns"]:
+            image_set = quarter_turns(image_set)
         learner = learners.build(settings)
-        losses = learners.train(learner, settings, image_set, out, every)
+        losses = learners.train(learner, settings, out, every, image_set)
         if distributed.is_first():
             result = {"learner": name, "model": str(out / "model.safetensors"), "loss": losses[-1]}
             _report({**result, "part": "validation", **_measure(learner, judged)}, as_json)
 
 
+def _train_experiment(
+    name: str, out: Path, every: int, episodes: int, as_json: bool, device: str | None, **options
+) -> None:
+    with _failing_well(device), distributed.processes():
+        settings = {"learner": name, **options}
+        experiment = learners.build(settings)
+        losses = learners.train(experiment, settings, out, every)
+        if distributed.is_first():
+            result = {"model": str(out / "model.safetensors"), "loss": losses[-1]}
+            _report({**_measured(experiment, settings, episodes, VALIDATION), **result}, as_json)
+
+
+def _measured(experiment: Experiment, settings: dict, tasks: int, seed: int) -> dict:
+    result = {"learner": settings["learner"], "episodes": tasks, "seed": seed, "trials": tasks}
+    unasked = {"accuracy": None, "error_percent": None, "ci95": None}
+    return {**result, **unasked, **experiment.measure(tasks, seed)}
+
+
 def _episodes(
     settings: dict, part: str, ways: int, shots: int, queries: int, seed: int, episodes: int,
-    data: str | None = None, folder: Path | None = None,
+    data: str | None = None, folder: Path | None = None, within: bool = False,
 ) -> list[Episode]:  # fmt: skip
     data = data or settings["data"]
     folder = folder or (settings["data_folder"] if data == settings["data"] else None)
     image_set = load_part(data, part, settings["size"], folder)
     generator = Generator().manual_seed(seed)
-    return [sample_episode(image_set, ways, shots, queries, generator) for _ in range(episodes)]
+
+    def one() -> Episode:
+        classes = one_group(image_set, ways, generator) if within else image_set
+        return sample_episode(classes, ways, shots, queries, generator)
+
+    return [one() for _ in range(episodes)]
 
 
 def _measure(learner: learners.Learner, episodes: list[Episode]) -> dict:
@@ -336,6 +460,13 @@ def _report(result: dict, as_json: bool) -> None:
             f"{result['learner']}: accuracy {100 * result['accuracy']:.1f}{within} %, "
             f"error {result['error_percent']:.1f} %, {result['trials']} trials"
         )
+    for shots, errors in result.get("mse_by_shots_and_steps", {}).items():
+        by_step = ", ".join(f"{errors[step]['mean']:.2f} after {step}" for step in (0, 1, 5, 10))
+        click.echo(f"waves, {shots} points: mean squared error {by_step} steps")
+    for name, race in result.get("losses", {}).items():
+        steps = race.pop("steps")
+        ends = ", ".join(f"{who} {found['end']['mean']:.3g}" for who, found in race.items())
+        click.echo(f"{name}: loss after {steps} steps: {ends}")
     if "model" in result:
         click.echo(f"model: {result['model']}")
 

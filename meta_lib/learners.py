@@ -14,12 +14,29 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from meta_lib import lstm_optimizer, maml, prototypes, runs, siamese
+from meta_lib import (
+    all_pairs,
+    experiments,
+    lstm_optimizer,
+    maml,
+    pretrained,
+    prototypes,
+    runs,
+    siamese,
+)
 from meta_lib.device import device
 from meta_lib.distributed import share
-from meta_lib.networks import conv_network, flatten, loss_of, parameters_of
+from meta_lib.experiments import Experiment
+from meta_lib.networks import (
+    conv_network,
+    flatten,
+    loss_of,
+    parameters_of,
+    pooled_network,
+)
 from meta_lib.runs import NotACheckpoint, Run
-from meta_lib.tasks.episodes import Episode, ImageSet, sample_episodes
+from meta_lib.tasks.episodes import Episode, ImageSet, one_group, sample_episode, stack
+from meta_lib.tasks.hands import other_hand
 
 Settings = dict[str, Any]
 
@@ -47,14 +64,36 @@ class Learner(NamedTuple):
 
 
 def siamese_network(settings: Settings) -> Learner:
-    """Build a Siamese network: `measure`, `features`, `filters`, `pairs`, `margin`, `beta`."""
-    network = _embedding(settings)
-    measure = MEASURES[settings["measure"]] or siamese.WeightedL1(settings["features"])
+    """Build a Siamese network: `measure`, `loss`, `network`, `filters`, `pairs`, `beta`, ….
+
+    With the `loss` "contrastive" it is trained on drawn `pairs` with a `margin`; with "softmax" on
+    all pairs of its tasks' images, with a `scale`. It answers by the mean embedding of each image
+    and `copies` redrawn ones.
+
+    Raises ValueError for a softmax with another measure than "cosine".
+    """
+    network, copies = _embedding(settings), settings["copies"]
+    measure = MEASURES[settings["measure"]]
+    if settings["loss"] == "softmax" and settings["measure"] != "cosine":
+        raise ValueError(
+            f"measure must be cosine for the loss softmax, but was {settings['measure']}"
+        )
+    if measure is None:
+        measure = siamese.WeightedL1(settings["features"])
     weights = dict(network.named_parameters())
     if isinstance(measure, nn.Module):
         weights |= measure.named_parameters(prefix="measure")
 
     def train(image_set: ImageSet, generator: Generator, run: Run) -> list[float]:
+        if settings["loss"] == "softmax":
+            return all_pairs.train(
+                network,
+                _sampler(settings, image_set, generator),
+                settings["iterations"],
+                settings["beta"],
+                settings["scale"],
+                run,
+            )
         return siamese.train(
             network,
             image_set,
@@ -65,9 +104,11 @@ def siamese_network(settings: Settings) -> Learner:
             settings["beta"],
             measure,
             run,
+            _redraw(settings, generator),
         )
 
-    classify = partial(siamese.classify, network, measure=measure)
+    embed = partial(all_pairs.embed_copies, network, copies=copies) if copies else network
+    classify = partial(siamese.classify, embed, measure=measure)
     return Learner(weights, dict(network.named_buffers()), train, classify)
 
 
@@ -85,8 +126,31 @@ def prototypical_network(settings: Settings) -> Learner:
     return Learner(weights, buffers, train, partial(prototypes.classify, network, logits=logits))
 
 
+def pretrained_network(settings: Settings) -> Learner:
+    """Build the features of an ordinary classifier: `network`, `filters`, `batch`, `beta`."""
+    network = _embedding(settings)
+
+    def train(image_set: ImageSet, generator: Generator, run: Run) -> list[float]:
+        return pretrained.train(
+            network,
+            image_set,
+            settings["iterations"],
+            generator,
+            settings["batch"],
+            settings["beta"],
+            run,
+            _redraw(settings, generator),
+        )
+
+    weights, buffers = dict(network.named_parameters()), dict(network.named_buffers())
+    return Learner(weights, buffers, train, partial(prototypes.classify, network))
+
+
 def maml_learner(settings: Settings) -> Learner:
-    """Build MAML or a relative: `variant`, `ways`, `filters`, `alpha`, `steps`, `tasks`, `beta`."""
+    """Build MAML or a relative: `variant`, `ways`, `filters`, `alpha`, `steps`, `tasks`, `beta`.
+
+    It is trained with `steps` inner steps, and answers after `test_steps`.
+    """
     network = conv_network(settings["ways"], settings["filters"])
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
     alpha, weights = settings["alpha"], dict(phi)
@@ -115,7 +179,7 @@ def maml_learner(settings: Settings) -> Learner:
         return losses
 
     def classify(episode: Episode) -> Tensor:
-        return maml.classify(network, loss, phi, episode, alpha, settings["steps"])
+        return maml.classify(network, loss, phi, episode, alpha, settings["test_steps"])
 
     return Learner(weights, {}, train, classify)
 
@@ -147,41 +211,50 @@ def lstm_learner(settings: Settings) -> Learner:
 BUILD = {
     "siamese": siamese_network,
     "protonet": prototypical_network,
+    "pretrained": pretrained_network,
     "maml": maml_learner,
     "lstm": lstm_learner,
+    **experiments.BUILD,
 }
 FIXED_WAYS = ("maml", "lstm")
 """Learners whose network has one output for each of the ways that they were trained on."""
 
 
-def build(settings: Settings) -> Learner:
-    """Return the learner with these settings, its first weights drawn from their `seed`."""
+def build(settings: Settings) -> Learner | Experiment:
+    """Return what these settings describe, its first weights drawn from their `seed`."""
     torch.manual_seed(settings["seed"])
     return BUILD[settings["learner"]](settings)
 
 
 def train(
-    learner: Learner, settings: Settings, image_set: ImageSet, folder: str | os.PathLike, every: int
+    learner: Learner | Experiment,
+    settings: Settings,
+    folder: str | os.PathLike,
+    every: int,
+    image_set: ImageSet | None = None,
 ) -> list[float]:
     """Train the learner, or go on with its training, in a folder of its own; return the losses.
 
-    A checkpoint falls on every `every`-th iteration.
+    A checkpoint falls on every `every`-th iteration. An experiment has no image set.
 
     Raises as the learner's own `train` and `runs.resume` do.
     """
     generator = Generator().manual_seed(settings["seed"])
     run = Run(folder, settings, every, {"tasks": generator}, learner.buffers)
-    return learner.train(image_set, generator, run)
+    return learner.train(*([] if image_set is None else [image_set]), generator, run)
 
 
-def load(path: str | os.PathLike) -> tuple[Learner, Settings]:
+def load(path: str | os.PathLike, **changes: Any) -> tuple[Learner | Experiment, Settings]:
     """Return the learner of a checkpoint, a model or a run's folder, and its settings.
+
+    `changes` are settings that are to be others than in training, such as the `copies`.
 
     Raises FileNotFoundError if nothing is there, NotACheckpoint for what is no learner's.
     """
     saved = runs.read_model(path)
+    settings = {**saved.config, **changes}
     try:
-        learner = build(saved.config)
+        learner = build(settings)
     except (KeyError, TypeError, ValueError) as error:
         raise NotACheckpoint(f"{path} holds no learner of this library ({error})") from error
     tensors = learner.weights | learner.buffers
@@ -191,16 +264,41 @@ def load(path: str | os.PathLike) -> tuple[Learner, Settings]:
     with torch.no_grad():
         for name, tensor in tensors.items():
             tensor.copy_(saved.tensors[name])
-    return learner, saved.config
+    return learner, settings
 
 
 def _embedding(settings: Settings) -> nn.Sequential:
-    network = conv_network(settings["features"], settings["filters"], running_statistics=True)
+    if settings["network"] == "pooled":
+        network = pooled_network(settings["filters"])
+    else:
+        network = conv_network(settings["features"], settings["filters"], running_statistics=True)
     return network.eval()
 
 
 def _sampler(
     settings: Settings, image_set: ImageSet, generator: Generator
 ) -> Callable[[], Episode]:
-    shape = [settings[name] for name in ("tasks", "ways", "shots", "queries")]
-    return lambda: share(sample_episodes(image_set, *shape, generator))
+    """Return a function that draws a meta-batch, some of its tasks within a group of classes."""
+    ways, shots, queries = (settings[name] for name in ("ways", "shots", "queries"))
+
+    def task() -> Episode:
+        within = torch.rand((), generator=generator) < settings["within"]
+        classes = one_group(image_set, ways, generator) if within else image_set
+        return sample_episode(classes, ways, shots, queries, generator)
+
+    def sample() -> Episode:
+        drawn = stack([task() for _ in range(settings["tasks"])])
+        redraw = _redraw(settings, generator)
+        if redraw is not None:
+            drawn = drawn._replace(support_x=redraw(drawn.support_x), query_x=redraw(drawn.query_x))
+        return share(drawn)
+
+    return sample
+
+
+def _redraw(settings: Settings, generator: Generator) -> Callable[[Tensor], Tensor] | None:
+    """Return what gives images another hand, or None without `distort`."""
+    if not settings["distort"]:
+        return None
+    how = dict(generator=generator, strength=settings["distort"], bend=settings["bend"])
+    return partial(other_hand, **how)

@@ -5,6 +5,7 @@ https://arxiv.org/abs/1703.03400. Explained in part 3, "MAML".
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,31 @@ def conv_network(
     last = nn.Linear(filters, outputs, bias=not running_statistics)
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), last]
     return nn.Sequential(*layers).to(device())
+
+
+def pooled_network(filters: int = 64) -> nn.Sequential:
+    """Return a stronger network for embeddings, from images (n, 1, 32, 32) to (n, 8 · filters).
+
+    Four blocks of a 3 × 3 convolution, batch normalisation with running statistics, ReLU and
+    max-pooling, with `filters` / 2, `filters`, 2 · `filters` and 2 · `filters` filters. Each looks
+    at every pixel before it halves the image, where `conv_network` steps over every other one; and
+    what is left of the image, 2 × 2 places, is kept and not averaged. It costs some five times
+    as much arithmetic. Images of 28 × 28 pixels leave one place, and 2 · `filters` features.
+
+    Raises TypeError or ValueError unless `filters` is an even whole number of at least 2.
+    """
+    checks.whole_number("filters", filters, at_least=2)
+    if filters % 2:
+        raise ValueError(
+            f"filters must be even, because the first block has half of them, but was {filters}"
+        )
+    widths = [1, filters // 2, filters, 2 * filters, 2 * filters]
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths):
+        convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        layers += [convolution, RunningBatchNorm(outputs), nn.ReLU(), nn.MaxPool2d(2)]
+    # Channels last in memory: faster on the CPU, most of all where pooling is.
+    return nn.Sequential(*layers, nn.Flatten()).to(device(), memory_format=torch.channels_last)
 
 
 def parameters_of(network: nn.Module) -> Parameters:

@@ -34,6 +34,9 @@ from meta_lib import checks, distributed
 
 CHECKPOINT, CONFIG = "checkpoint.safetensors", "config.json"
 LOG, MODEL = "log.jsonl", "model.safetensors"
+TRAINING_ONLY = ("adam/", "generator/", "head/")
+"""How the names begin of what is in a checkpoint and not in a model; "head/" is a last layer that
+only training needs."""
 
 Config = dict[str, Any]
 """The settings of a training by name: what JSON can hold."""
@@ -127,9 +130,9 @@ def save(
 def save_model(run: Run, weights: dict[str, Tensor], settings: Config) -> None:
     """Write the run's weights and buffers under their own names, without what training needs."""
     if distributed.is_first():
-        model = Saved(
-            {**weights, **run.buffers}, {**run.config, **settings}, settings["iterations"]
-        )
+        kept = {n: w for n, w in weights.items() if not n.startswith(TRAINING_ONLY)}
+        config = {**run.config, **settings}
+        model = Saved({**kept, **run.buffers}, config, settings["iterations"])
         write_whole(run.path / MODEL, pack(model))
 
 
@@ -150,9 +153,7 @@ def read_model(path: str | os.PathLike) -> Saved:
             )
     saved = unpack(path.read_bytes(), path)
     model = {
-        name: tensor
-        for name, tensor in saved.tensors.items()
-        if not name.startswith(("adam/", "generator/"))
+        name: tensor for name, tensor in saved.tensors.items() if not name.startswith(TRAINING_ONLY)
     }
     return saved._replace(tensors=model)
 

@@ -182,12 +182,14 @@ def train(
     beta: float = 1e-3,
     measure: Measure = euclidean_distance,
     run: Run | None = None,
+    redraw: Callable[[Tensor], Tensor] | None = None,
 ) -> list[float]:
     """Train the network, and a `WeightedL1` with it, in place on fresh pairs in each iteration.
 
     Returns the losses. `run` says where checkpoints and the log go (`runs`); there the names of
     the measure's weights begin with "measure.". Under torchrun the pairs are shared out to the
-    processes.
+    processes. `redraw` changes the images (n, channels, height, width) of both sides before they
+    are embedded, as another hand would (`tasks.hands`).
 
     Raises as `sample_pairs`, `contrastive_loss` and `training.minimise` do, before any step.
     """
@@ -197,7 +199,10 @@ def train(
         weights += measure.named_parameters(prefix="measure")
 
     def loss() -> Tensor:
-        drawn = share(sample_pairs(image_set, pairs, generator))
+        drawn = sample_pairs(image_set, pairs, generator)
+        if redraw is not None:
+            drawn = drawn._replace(x1=redraw(drawn.x1), x2=redraw(drawn.x2))
+        drawn = share(drawn)
         return pair_loss(network, drawn, margin, measure)
 
     network.train()

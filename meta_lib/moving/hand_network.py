@@ -21,8 +21,8 @@ from meta_lib import siamese
 from meta_lib.evaluation import accuracies, estimate
 from meta_lib.networks import conv_network
 from meta_lib.siamese import Pairs, pair_loss, sample_pairs
-from meta_lib.tasks.draws import normal, uniform
 from meta_lib.tasks.episodes import ImageSet, sample_episode
+from meta_lib.tasks.hands import other_hand, quarter_turns
 from meta_lib.tasks.parts import load_part
 from meta_lib.training import minimise
 
@@ -30,31 +30,12 @@ FILE = Path(__file__).with_name("hand.safetensors")
 FILTERS, FEATURES = 36, 32
 
 
-def other_hand(images: Tensor, generator: Generator) -> Tensor:
-    """Return each image (n, 1, side, side) a little turned, slanted, scaled, shifted and inked."""
-    count = len(images)
-    turn, slant = 0.1 * normal(2, count, generator=generator)
-    x_scale, y_scale = (0.1 * normal(2, count, generator=generator)).exp()
-    x_shift, y_shift = 0.06 * normal(2, count, generator=generator)
-    cos, sin = turn.cos(), turn.sin()
-    rows = [x_scale * cos, slant - y_scale * sin, x_shift, x_scale * sin, y_scale * cos, y_shift]
-    places = F.affine_grid(
-        torch.stack(rows, dim=1).view(-1, 2, 3), images.shape, align_corners=False
-    )
-    ink = uniform(count, 1, 1, 1, generator=generator, low=0.7, high=1.6)
-    return (ink * F.grid_sample(images, places, align_corners=False)).clamp(max=1)
-
-
 def train(image_set: ImageSet, iterations: int, generator: Generator, pairs: int = 96):
     """Return a Siamese network trained with the contrastive loss, and the losses.
 
     A character turned by a quarter, a half or three quarters is a class of its own.
     """
-    turned = {
-        f"{name} {quarter}": images.rot90(quarter, (2, 3))
-        for name, images in image_set.items()
-        for quarter in range(4)
-    }
+    turned = quarter_turns(image_set)
     network = conv_network(FEATURES, filters=FILTERS, running_statistics=True)
 
     def loss() -> Tensor:

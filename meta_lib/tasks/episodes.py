@@ -4,12 +4,14 @@ Explained in part 2, "Meta-learning and machine learning"; the term is Vinyals e
 https://arxiv.org/abs/1606.04080.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from meta_lib import checks
+from meta_lib.tasks.draws import whole_below
 
 ImageSet = dict[str, Tensor]
 """An image set: for each class, by name, its images (samples, channels, height, width), in 0 to 1.
@@ -60,13 +62,45 @@ def sample_episodes(
     """
     checks.whole_number("tasks", tasks)
     check_episode(image_set, ways, shots, queries)
-    drawn = [_draw(image_set, ways, shots, queries, generator) for _ in range(tasks)]
-    return Episode(*map(torch.stack, zip(*drawn, strict=True)))
+    return stack([_draw(image_set, ways, shots, queries, generator) for _ in range(tasks)])
+
+
+def stack(episodes: Sequence[Episode]) -> Episode:
+    """Return tasks of one shape as a stack: each tensor gets a first dimension for the tasks."""
+    return Episode(*map(torch.stack, zip(*episodes, strict=True)))
 
 
 def unstack(episodes: Episode) -> list[Episode]:
     """Return the tasks of a stack of episodes one by one."""
     return [Episode(*tensors) for tensors in zip(*episodes, strict=True)]
+
+
+def groups(image_set: ImageSet) -> dict[str, ImageSet]:
+    """Return the set apart by groups: "Latin/character01" is of the group "Latin".
+
+    A class without "/" in its name is a group of its own. Characters of one alphabet are harder to
+    tell apart than characters of many, so episodes within a group are reported on their own: part
+    5, "Few-shot character recognition".
+    """
+    apart: dict[str, ImageSet] = {}
+    for name, images in image_set.items():
+        apart.setdefault(name.partition("/")[0], {})[name] = images
+    return apart
+
+
+def one_group(image_set: ImageSet, ways: int, generator: Generator) -> ImageSet:
+    """Draw one of the groups that have at least `ways` classes, all of them alike, and return it.
+
+    Raises ValueError if no group has so many.
+    """
+    large = [group for group in groups(image_set).values() if len(group) >= ways]
+    if not large:
+        most = max(map(len, groups(image_set).values()), default=0)
+        raise ValueError(
+            f"ways must be at most {most}, the number of classes in the largest group, "
+            f"for tasks within a group, but was {ways}"
+        )
+    return large[int(whole_below(torch.tensor(len(large)), generator))]
 
 
 def split_classes(image_set: ImageSet, *sizes: int, generator: Generator) -> list[ImageSet]:

@@ -8,7 +8,7 @@ import os
 
 from torch import Generator
 
-from meta_lib.tasks.episodes import ImageSet, split_classes
+from meta_lib.tasks.episodes import ImageSet, groups, split_classes
 from meta_lib.tasks.folders import image_folder
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.omniglot import omniglot
@@ -55,14 +55,12 @@ def deal(image_set: ImageSet) -> dict[str, ImageSet]:
 
     The same set is always dealt out in the same way.
     """
-    groups: dict[str, ImageSet] = {}
-    for name, images in image_set.items():
-        groups.setdefault(name.partition("/")[0], {})[name] = images
-    names = sorted(groups)
+    apart = groups(image_set)
+    names = sorted(apart)
     validation, test = round(0.16 * len(names)), round(0.2 * len(names))
     sizes = (len(names) - validation - test, validation, test)
     shuffled = split_classes(dict.fromkeys(names), *sizes, generator=Generator().manual_seed(0))
     return {
-        part: {name: images for group in chosen for name, images in groups[group].items()}
+        part: {name: images for group in chosen for name, images in apart[group].items()}
         for part, chosen in zip(PARTS, shuffled, strict=True)
     }

@@ -1,0 +1,167 @@
+"""Two experiments of the command line that are not few-shot classification.
+
+`waves`: MAML on sine waves, or the same network pre-trained on all of them at once. `optimizer`:
+Andrychowicz et al.'s learned optimizer on quadratics or on small networks, beside hand-made ones
+that are tuned with the same budget. Each is built from its settings, as the learners are
+(`learners`). Part 3, "MAML" and "The LSTM optimizer".
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from meta_lib import lstm_optimizer, maml
+from meta_lib.baselines import BASELINES, RATES, descend, tune
+from meta_lib.distributed import share
+from meta_lib.evaluation import estimate
+from meta_lib.lstm_optimizer import Learned, LSTMOptimizer
+from meta_lib.networks import expand, loss_of, mlp, parameters_of
+from meta_lib.runs import Run
+from meta_lib.tasks.optimizees import Optimizee, digit_networks, quadratics
+from meta_lib.tasks.sinusoids import sample_points, sample_waves
+
+Settings = dict[str, Any]
+
+TUNING_SEED = 2**32
+"""What is added to a seed for the tasks on which rates are chosen, so that none is tested on."""
+
+
+class Experiment(NamedTuple):
+    """What both experiments can do.
+
+    `weights` and `buffers` are its tensors by name. `train` takes a generator and a run and returns
+    the losses. `measure` takes a number of tasks and a seed and returns what JSON can hold.
+    """
+
+    weights: dict[str, Tensor]
+    buffers: dict[str, Tensor]
+    train: Callable[[Generator, Run], list[float]]
+    measure: Callable[[int, int], dict[str, Any]]
+
+
+def waves(settings: Settings) -> Experiment:
+    """Build MAML on sine waves: `alpha`, `steps`, `tasks`, `shots`, `queries`, `beta`.
+
+    With no inner `steps` it is the network that is pre-trained on all waves; then α is chosen for
+    it, by the search that all rivals get, on other waves.
+    """
+    network = mlp(1, 40, 40, 1)
+    loss, phi = loss_of(network, F.mse_loss), parameters_of(network)
+
+    def draw(tasks: int, shots: int, queries: int, generator: Generator):
+        return sample_points(sample_waves(tasks, generator), shots, queries, generator)
+
+    def train(generator: Generator, run: Run) -> list[float]:
+        shape = (settings["tasks"], settings["shots"], settings["queries"])
+        trained, losses = maml.train(
+            network,
+            loss,
+            lambda: share(draw(*shape, generator)),
+            settings["iterations"],
+            settings["alpha"],
+            settings["beta"],
+            settings["steps"],
+            run=run,
+        )
+        for name, weight in trained.items():
+            phi[name].copy_(weight)
+        return losses
+
+    def errors(shots: int, tasks: int, alpha: float, generator: Generator) -> list[Tensor]:
+        """Return the query errors (tasks,) after 0 to 10 steps from φ."""
+        episodes = draw(tasks, shots, 100, generator)
+        theta, found = expand(phi, tasks), []
+        for _ in range(11):
+            found.append(loss(theta, episodes.query_x, episodes.query_y))
+            theta = maml.adapt(loss, theta, episodes.support_x, episodes.support_y, alpha)
+        return found
+
+    def best_alpha(seed: int) -> float:
+        def end(alpha: float) -> float:
+            end = errors(5, 500, alpha, Generator().manual_seed(seed + TUNING_SEED))[1]
+            return end.mean().nan_to_num(torch.inf).item()
+
+        return min(RATES, key=end)
+
+    def measure(tasks: int, seed: int) -> dict[str, Any]:
+        alpha = settings["alpha"] if settings["steps"] else best_alpha(seed)
+        generator = Generator().manual_seed(seed)
+        found = {shots: errors(shots, tasks, alpha, generator) for shots in (5, 10, 20)}
+        mse = {
+            str(shots): [estimate(error)._asdict() for error in by_step]
+            for shots, by_step in found.items()
+        }
+        return {"alpha": alpha, "mse_by_shots_and_steps": mse}
+
+    return Experiment(phi, {}, train, measure)
+
+
+def optimizer(settings: Settings) -> Experiment:
+    """Build the learned optimizer: `on`, `hidden`, `tasks`, `horizon`, `truncation`, `beta`.
+
+    It is trained `on` quadratics or digits, and measured on other problems of the same kind and on
+    those of other kinds in `VARIATIONS`.
+    """
+    rule = LSTMOptimizer(settings["hidden"])
+    variations = VARIATIONS[settings["on"]]
+
+    def train(generator: Generator, run: Run) -> list[float]:
+        make = TRAINED_ON[settings["on"]]
+        return lstm_optimizer.train(
+            rule,
+            lambda: make(settings["tasks"], generator),
+            settings["iterations"],
+            settings["horizon"],
+            settings["truncation"],
+            settings["beta"],
+            run,
+        )
+
+    def race(make: Callable[..., Optimizee], steps: int, tasks: int, seed: int) -> dict[str, Any]:
+        """Return the losses along the way, for the rule and for each rival at its best rate."""
+        runners: dict[str, Any] = {"learned": (None, partial(Learned, rule=rule))}
+        for name, rival in BASELINES.items():
+            tuning = make(tasks, Generator().manual_seed(seed + TUNING_SEED))
+            rate = tune(rival, *tuning, steps)
+            runners[name] = (rate, partial(rival, lr=rate))
+        found = {}
+        for name, (rate, runner) in runners.items():
+            # The same starts and the same mini-batches for each.
+            losses = descend(runner, *make(tasks, Generator().manual_seed(seed)), steps)
+            end = estimate(losses[-1])._asdict()
+            found[name] = {"rate": rate, "end": end, "curve": losses.mean(dim=1).tolist()}
+        return found
+
+    def measure(tasks: int, seed: int) -> dict[str, Any]:
+        return {
+            "losses": {
+                name: {"steps": steps, **race(make, steps, tasks, seed)}
+                for name, (make, steps) in variations.items()
+            }
+        }
+
+    return Experiment(dict(rule.named_parameters()), {}, train, measure)
+
+
+TRAINED_ON: dict[str, Callable[..., Optimizee]] = {
+    "quadratics": quadratics,
+    "digits": digit_networks,
+}
+_unseen = partial(digit_networks, held_out=True)
+VARIATIONS: dict[str, dict[str, tuple[Callable[..., Optimizee], int]]] = {
+    "quadratics": {"as in training": (quadratics, 100)},
+    "digits": {
+        "as in training": (_unseen, 100),
+        "40 units": (partial(_unseen, hidden=(40,)), 100),
+        "2 layers": (partial(_unseen, hidden=(20, 20)), 100),
+        "200 steps": (_unseen, 200),
+        "ReLU": (partial(_unseen, activation=nn.ReLU), 100),
+    },
+}
+"""What a learned optimizer is tried on, by what it was trained on, and for how many steps."""
+
+BUILD = {"waves": waves, "optimizer": optimizer}
