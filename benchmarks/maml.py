@@ -13,11 +13,12 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 import torchopt
-from timing import Run, Times, arguments, compare, head, peak_memory, row
+from timing import Run, Times, arguments, compare, head, row
 from torch import Generator, Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from meta_lib import maml
+from meta_lib.cost import peak_memory
 from meta_lib.device import device
 from meta_lib.layers import BatchNorm
 from meta_lib.networks import conv_network, loss_of, mlp, parameters_of

@@ -3,17 +3,14 @@
 import argparse
 import gc
 import os
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 import torch
 from torch import Tensor
 
+from meta_lib.cost import wait
 from meta_lib.device import device
 
 Run = Callable[[], Iterable[Tensor]]
@@ -81,17 +78,6 @@ def in_turns(runs: dict[str, Callable[[], object]], seconds: float) -> Times:
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
-def peak_memory(threads: int, prepare: Callable[..., Run], *of: object) -> float:
-    """Return by how many MiB one run of `prepare(*of)` raises the memory in use at its peak.
-
-    On the CPU it is the peak resident memory (getrusage) of a process that does nothing else; on
-    CUDA it is what torch has allocated.
-    """
-    # A process that starts by exec, as with "spawn", counts its parent's peak as its own.
-    with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as alone:
-        return alone.submit(_peak_memory, threads, prepare, of).result()
-
-
 def row(*cells: object) -> None:
     """Print one row of a Markdown table."""
     print("|", " | ".join(map(str, cells)), "|", flush=True)
@@ -104,33 +90,13 @@ def head(*titles: str) -> None:
 
 
 def _turn(run: Callable[[], object]) -> float:
-    _wait()
+    wait()
     calls, start = 0, time.perf_counter()
     while calls == 0 or time.perf_counter() - start < TURN:
         run()
-        _wait()
+        wait()
         calls += 1
     return (time.perf_counter() - start) / calls
-
-
-def _peak_memory(threads: int, prepare: Callable[..., Run], of: tuple[object, ...]) -> float:
-    torch.set_num_threads(threads)
-    run = prepare(*of)
-    before = _most_memory()
-    run()
-    return (_most_memory() - before) / 2**20
-
-
-def _most_memory() -> int:
-    if device().type == "cuda":
-        return torch.cuda.max_memory_allocated()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
-def _wait() -> None:
-    if device().type == "cuda":
-        torch.cuda.synchronize()
 
 
 def _machine() -> str:

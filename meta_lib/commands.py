@@ -15,7 +15,7 @@ import click
 import torch
 from torch import Generator
 
-from meta_lib import distributed, experiments, learners
+from meta_lib import comparison, distributed, experiments, learners
 from meta_lib.device import device
 from meta_lib.evaluation import estimate
 from meta_lib.experiments import Experiment
@@ -32,10 +32,13 @@ EXISTING = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
-class Positive(click.ParamType):
-    """A finite number larger than 0."""
+class Number(click.ParamType):
+    """A number that `holds`; `allowed` says which do."""
 
     name = "number"
+
+    def __init__(self, allowed: str, holds: Callable[[float], bool]):
+        self.allowed, self.holds = allowed, holds
 
     def convert(self, value, param, ctx):
         """Return the number, or fail with what is allowed."""
@@ -43,12 +46,15 @@ class Positive(click.ParamType):
             number = float(value)
         except ValueError:
             self.fail(f"{value!r} is not a number", param, ctx)
-        if not 0 < number < float("inf"):
-            self.fail(f"{value!r} must be a finite number larger than 0", param, ctx)
+        if not self.holds(number):
+            self.fail(f"{value!r} must be {self.allowed}", param, ctx)
         return number
 
 
-POSITIVE = Positive()
+POSITIVE = Number("a finite number larger than 0", lambda number: 0 < number < float("inf"))
+STRENGTH = Number("a finite number of at least 0", lambda number: 0 <= number < float("inf"))
+SHARE = Number("a number from 0 to 1", lambda number: 0 <= number <= 1)
+
 VALIDATION = 0
 """The seed of the tasks that a training's own result is measured on; `evaluate` has another."""
 
@@ -104,10 +110,10 @@ IMAGES = _options(
                  "the official runs, on all classes."),
     click.option("--turns", is_flag=True,
                  help="Count each class four times, turned by 0 to 3 quarters."),
-    click.option("--distort", type=click.FloatRange(min=0), default=0, show_default=True,
+    click.option("--distort", type=STRENGTH, default=0.0, show_default=True,
                  help="How much each image is turned, slanted, scaled and shifted when it is "
                  "drawn, as by another hand; 0 for not at all."),
-    click.option("--bend", type=click.FloatRange(min=0), default=0, show_default=True,
+    click.option("--bend", type=STRENGTH, default=0.0, show_default=True,
                  help="How much it is bent then."),
     click.option("--size", type=click.IntRange(min=4), default=28, show_default=True,
                  help="Height and width of the images, in pixels."),
@@ -116,11 +122,12 @@ IMAGES = _options(
 )  # fmt: skip
 TASKS = click.option("--tasks", type=COUNT, default=8, show_default=True,
                      help="Tasks in a meta-batch.")  # fmt: skip
+DECAY = click.option("--decay", is_flag=True, help="Let beta fall evenly to 0.")
 EPISODES = _options(
     EPISODE,
     click.option("--queries", type=COUNT, default=5, show_default=True,
                  help="Images of each class to be judged by, in a task of the training."),
-    click.option("--within", type=click.FloatRange(0, 1), default=0, show_default=True,
+    click.option("--within", type=SHARE, default=0.0, show_default=True,
                  help="Share of the tasks in training whose classes are all of one alphabet."),
     TASKS,
 )  # fmt: skip
@@ -210,6 +217,7 @@ def protonet(**options) -> None:
 @click.option("--alpha", type=POSITIVE, default=0.4, show_default=True,
               help="Learning rate of the inner steps.")  # fmt: skip
 @click.option("--steps", type=COUNT, default=1, show_default=True, help="Inner steps.")
+@DECAY
 @click.option("--test-steps", type=COUNT, help="Inner steps when it is used; left out, as many.")
 @click.option("--variant", type=click.Choice(learners.VARIANTS), default="second-order",
               show_default=True, help="MAML itself, or one of its relatives.")  # fmt: skip
@@ -239,6 +247,9 @@ def lstm(**options) -> None:
               help="Learning rate of the inner steps.")  # fmt: skip
 @click.option("--steps", type=click.IntRange(min=0), default=1, show_default=True,
               help="Inner steps; with 0 the network is pre-trained on all waves.")  # fmt: skip
+@click.option("--multi-step", is_flag=True,
+              help="Count the loss after every inner step, as MAML++ does.")  # fmt: skip
+@DECAY
 def waves(**options) -> None:
     """MAML on sine waves. Measured is the squared error, after 0 to 10 steps."""
     _train_experiment("waves", **options)
@@ -312,6 +323,36 @@ def evaluate(
             episodes = _episodes(settings, folder=options["data_folder"], **asked)
         result = {"learner": settings["learner"], **asked, **changes}
         _report({**result, **_measure(learner, episodes)}, as_json)
+
+
+@meta_lib.command()
+@click.argument("checkpoints", type=EXISTING, nargs=-1, required=True)
+@EPISODE
+@click.option("--queries", type=COUNT, default=5, show_default=True,
+              help="Images of each class to be classified.")  # fmt: skip
+@click.option("--episodes", type=click.IntRange(min=2), default=600, show_default=True,
+              help="Number of tasks.")  # fmt: skip
+@click.option("--within", is_flag=True, help="All classes of a task from one alphabet.")
+@click.option("--seed", type=SEED, default=1, show_default=True)
+@OUTPUT
+def compare(checkpoints: tuple[Path, ...], device: str | None, as_json: bool, **options) -> None:
+    """Compare CHECKPOINTS with one another, and with learners that have learned nothing.
+
+    All get the same tasks of the test part of the first one's data. Measured are the accuracy, the
+    time that a task takes, and the memory.
+    """
+    with _failing_well(device):
+        named = {path.resolve().name: path for path in checkpoints}
+        for path in named.values():
+            settings = learners.load(path)[1]
+            _check_ways(settings, options["ways"])
+        shape = learners.load(checkpoints[0])[1] | {"ways": options["ways"]}
+        test = _episodes(shape, "test", **options)
+        choosing = {**options, "episodes": min(40, options["episodes"]), "seed": VALIDATION}
+        rows = comparison.compare(named, _episodes(shape, "validation", **choosing), test, shape)
+        trials = sum(len(episode.query_y) for episode in test)
+        unasked = {"accuracy": None, "error_percent": None, "ci95": None, "trials": trials}
+        _report({"learner": "all", **options, **unasked, "learners": rows}, as_json)
 
 
 @meta_lib.command()
@@ -459,6 +500,12 @@ def _report(result: dict, as_json: bool) -> None:
         click.echo(
             f"{result['learner']}: accuracy {100 * result['accuracy']:.1f}{within} %, "
             f"error {result['error_percent']:.1f} %, {result['trials']} trials"
+        )
+    for name, row in result.get("learners", {}).items():
+        click.echo(
+            f"{name}: accuracy {100 * row['accuracy']:.1f} ± {100 * row['ci95']:.1f} %, "
+            f"{row['task_ms']:.0f} ms a task, {row['peak_mib']:.0f} MiB, "
+            f"{row['parameters']:,} weights"
         )
     for shots, errors in result.get("mse_by_shots_and_steps", {}).items():
         by_step = ", ".join(f"{errors[step]['mean']:.2f} after {step}" for step in (0, 1, 5, 10))

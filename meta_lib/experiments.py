@@ -44,12 +44,12 @@ class Experiment(NamedTuple):
 
 
 def waves(settings: Settings) -> Experiment:
-    """Build MAML on sine waves: `alpha`, `steps`, `tasks`, `shots`, `queries`, `beta`.
+    """Build MAML on sine waves: `alpha`, `steps`, `multi_step`, `tasks`, `shots`, `beta`, `decay`.
 
     With no inner `steps` it is the network that is pre-trained on all waves; then α is chosen for
     it, by the search that all rivals get, on other waves.
     """
-    network = mlp(1, 40, 40, 1)
+    network, steps = mlp(1, 40, 40, 1), settings["steps"]
     loss, phi = loss_of(network, F.mse_loss), parameters_of(network)
 
     def draw(tasks: int, shots: int, queries: int, generator: Generator):
@@ -64,7 +64,9 @@ def waves(settings: Settings) -> Experiment:
             settings["iterations"],
             settings["alpha"],
             settings["beta"],
-            settings["steps"],
+            steps,
+            step_weights=[1 / steps] * steps if settings["multi_step"] else None,
+            decay=settings["decay"],
             run=run,
         )
         for name, weight in trained.items():
@@ -88,7 +90,7 @@ def waves(settings: Settings) -> Experiment:
         return min(RATES, key=end)
 
     def measure(tasks: int, seed: int) -> dict[str, Any]:
-        alpha = settings["alpha"] if settings["steps"] else best_alpha(seed)
+        alpha = settings["alpha"] if steps else best_alpha(seed)
         generator = Generator().manual_seed(seed)
         found = {shots: errors(shots, tasks, alpha, generator) for shots in (5, 10, 20)}
         mse = {

@@ -172,6 +172,7 @@ def maml_learner(settings: Settings) -> Learner:
             first_order=settings["variant"] == "first-order",
             reptile=settings["variant"] == "reptile",
             chunk=None if device().type == "cuda" else 4,
+            decay=settings["decay"],
             run=run,
         )
         for name, weight in trained.items():

@@ -195,6 +195,7 @@ def train(
     step_weights: Sequence[float] | None = None,
     reptile: bool = False,
     chunk: int | None = None,
+    decay: bool = False,
     run: Run | None = None,
 ) -> tuple[Parameters, list[float]]:
     """Meta-train, from the network's own weights, on a fresh batch of tasks in each iteration.
@@ -202,7 +203,8 @@ def train(
     Returns φ and the meta-losses. The outer steps are Adam's, as in the paper's code; the
     network itself stays as it was. Rates in `alpha` that require a gradient are learned too, in
     place (Meta-SGD). With `reptile` the meta-loss is `reptile_loss`. `chunk` is as in
-    `meta_gradient`. `run` says where checkpoints and the log go (`runs`).
+    `meta_gradient`, and `decay` as in `training.minimise`. `run` says where checkpoints and the log
+    go (`runs`).
 
     Raises as `meta_loss` and `training.minimise` do. When a loss is not finite the error says in
     which task and after how many inner steps.
@@ -230,6 +232,7 @@ def train(
         batch_loss,
         iterations,
         beta,
+        decay=decay,
         label="MAML",
         run=run,
         diagnose=lambda: diagnose(loss, phi, episodes, alpha, steps),

@@ -1,0 +1,86 @@
+"""Learners side by side: the same test episodes, and what each answer costs.
+
+Beside trained learners stand two that have learned nothing beforehand: the nearest support image in
+pixels, and a network trained from scratch on the support set. Part 5, "Few-shot character
+recognition".
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from meta_lib import learners, siamese
+from meta_lib.cost import median_seconds, peak_memory
+from meta_lib.evaluation import accuracies, estimate
+from meta_lib.learners import Learner, Settings
+from meta_lib.tasks.episodes import Episode
+
+Path = str | os.PathLike
+
+FROM_SCRATCH = [(alpha, steps) for alpha in (0.1, 0.3, 1.0) for steps in (5, 20, 50)]
+"""The rates and numbers of steps that the network from scratch may choose from."""
+
+
+def pixels(settings: Settings) -> Learner:
+    """Return the learner that compares pixels."""
+
+    def classify(episode: Episode) -> Tensor:
+        return siamese.classify(nn.Flatten(), episode)
+
+    return Learner({}, {}, lambda *_: [], classify)
+
+
+def from_scratch(settings: Settings, alpha: float, steps: int) -> Learner:
+    """Return MAML's network without MAML: random weights, trained on the support set alone."""
+    untrained = {**settings, "learner": "maml", "variant": "second-order", "steps": 1}
+    return learners.build({**untrained, "alpha": alpha, "test_steps": steps})
+
+
+def compare(
+    trained: dict[str, Path], validation: list[Episode], test: list[Episode], shape: Settings
+) -> dict[str, dict[str, Any]]:
+    """Return for each learner its accuracy on the test episodes, and its cost, by name.
+
+    `trained` gives checkpoints by name, to which "pixels" and "from scratch" are added; `shape` is
+    the `ways` and `filters` of the latter's network, whose rate and steps are chosen on the
+    validation episodes. Of each: `accuracy` and `ci95`; `parameters`, how many weights it has;
+    `task_ms`, the median time in milliseconds that an episode takes, its adaptation included;
+    `peak_mib`, what an episode adds to the memory in use; and `choice`, what was chosen.
+
+    Raises as `learners.load` does.
+    """
+    best = max(FROM_SCRATCH, key=lambda choice: _mean(from_scratch(shape, *choice), validation))
+    rows: dict[str, tuple[Callable[..., Learner], tuple]] = {
+        "pixels": (pixels, (shape,)),
+        "from scratch": (from_scratch, (shape, *best)),
+    }
+    rows |= {name: (_load, (path,)) for name, path in trained.items()}
+    found = {}
+    for name, (make, of) in rows.items():
+        learner = make(*of)
+        right = estimate(accuracies(learner.classify, test))
+        found[name] = {
+            "accuracy": right.mean,
+            "ci95": right.interval,
+            "parameters": sum(weight.numel() for weight in learner.weights.values()),
+            "task_ms": 1000 * median_seconds(lambda learner=learner: learner.classify(test[0])),
+            "peak_mib": peak_memory(torch.get_num_threads(), _answering, make, of, test[0]),
+        }
+    found["from scratch"]["choice"] = {"alpha": best[0], "steps": best[1]}
+    return found
+
+
+def _load(path: Path) -> Learner:
+    return learners.load(path)[0]
+
+
+def _answering(make: Callable[..., Learner], of: tuple, episode: Episode) -> Callable[[], Tensor]:
+    learner = make(*of)
+    return lambda: learner.classify(episode)
+
+
+def _mean(learner: Learner, episodes: list[Episode]) -> float:
+    return estimate(accuracies(learner.classify, episodes)).mean
