@@ -55,6 +55,8 @@ POSITIVE = Number("a finite number larger than 0", lambda number: 0 < number < f
 STRENGTH = Number("a finite number of at least 0", lambda number: 0 <= number < float("inf"))
 SHARE = Number("a number from 0 to 1", lambda number: 0 <= number <= 1)
 
+UNASKED = {"accuracy": None, "error_percent": None, "ci95": None}
+"""What every result holds, where there are no answers to be judged."""
 VALIDATION = 0
 """The seed of the tasks that a training's own result is measured on; `evaluate` has another."""
 
@@ -351,8 +353,8 @@ def compare(checkpoints: tuple[Path, ...], device: str | None, as_json: bool, **
         choosing = {**options, "episodes": min(40, options["episodes"]), "seed": VALIDATION}
         rows = comparison.compare(named, _episodes(shape, "validation", **choosing), test, shape)
         trials = sum(len(episode.query_y) for episode in test)
-        unasked = {"accuracy": None, "error_percent": None, "ci95": None, "trials": trials}
-        _report({"learner": "all", **options, **unasked, "learners": rows}, as_json)
+        asked = {"learner": "all", **options, "trials": trials, **UNASKED}
+        _report({**asked, "learners": rows}, as_json)
 
 
 @meta_lib.command()
@@ -380,7 +382,7 @@ def classify(
         episode = Episode(torch.cat(list(known.values())), support_y, images, labels)
         answers = learner.classify(episode).tolist()
         names = [list(known)[answer] for answer in answers]
-        judged = {"accuracy": None, "error_percent": None, "trials": len(names), "ci95": None}
+        judged = {"trials": len(names), **UNASKED}
         if labels is not None:
             judged = _judged([[a == y for a, y in zip(answers, labels.tolist(), strict=True)]])
         listed = [{"file": f, "class": name} for f, name in zip(files, names, strict=True)]
@@ -406,7 +408,10 @@ def _train(
         losses = learners.train(learner, settings, out, every, image_set)
         if distributed.is_first():
             result = {"learner": name, "model": str(out / "model.safetensors"), "loss": losses[-1]}
-            _report({**result, "part": "validation", **_measure(learner, judged)}, as_json)
+            # No class is left to be judged by where all were trained on.
+            fresh = settings["part"] == "train"
+            found = _measure(learner, judged) if fresh else {**UNASKED, "trials": 0}
+            _report({**result, "part": "validation" if fresh else None, **found}, as_json)
 
 
 def _train_experiment(
@@ -423,8 +428,7 @@ def _train_experiment(
 
 def _measured(experiment: Experiment, settings: dict, tasks: int, seed: int) -> dict:
     result = {"learner": settings["learner"], "episodes": tasks, "seed": seed, "trials": tasks}
-    unasked = {"accuracy": None, "error_percent": None, "ci95": None}
-    return {**result, **unasked, **experiment.measure(tasks, seed)}
+    return {**result, **UNASKED, **experiment.measure(tasks, seed)}
 
 
 def _episodes(
@@ -508,14 +512,18 @@ def _report(result: dict, as_json: bool) -> None:
             f"{row['parameters']:,} weights"
         )
     for shots, errors in result.get("mse_by_shots_and_steps", {}).items():
-        by_step = ", ".join(f"{errors[step]['mean']:.2f} after {step}" for step in (0, 1, 5, 10))
+        by_step = ", ".join(f"{_shown(errors[step])} after {step}" for step in (0, 1, 5, 10))
         click.echo(f"waves, {shots} points: mean squared error {by_step} steps")
     for name, race in result.get("losses", {}).items():
         steps = race.pop("steps")
-        ends = ", ".join(f"{who} {found['end']['mean']:.3g}" for who, found in race.items())
+        ends = ", ".join(f"{who} {_shown(found['end'])}" for who, found in race.items())
         click.echo(f"{name}: loss after {steps} steps: {ends}")
     if "model" in result:
         click.echo(f"model: {result['model']}")
+
+
+def _shown(found: dict) -> str:
+    return "not finite" if found["mean"] is None else f"{found['mean']:.3g}"
 
 
 @contextmanager

@@ -6,6 +6,7 @@ that are tuned with the same budget. Each is built from its settings, as the lea
 (`learners`). Part 3, "MAML" and "The LSTM optimizer".
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -84,8 +85,8 @@ def waves(settings: Settings) -> Experiment:
 
     def best_alpha(seed: int) -> float:
         def end(alpha: float) -> float:
-            end = errors(5, 500, alpha, Generator().manual_seed(seed + TUNING_SEED))[1]
-            return end.mean().nan_to_num(torch.inf).item()
+            after = errors(5, 100, alpha, Generator().manual_seed(seed + TUNING_SEED))[10]
+            return after.mean().nan_to_num(torch.inf).item()
 
         return min(RATES, key=end)
 
@@ -94,8 +95,7 @@ def waves(settings: Settings) -> Experiment:
         generator = Generator().manual_seed(seed)
         found = {shots: errors(shots, tasks, alpha, generator) for shots in (5, 10, 20)}
         mse = {
-            str(shots): [estimate(error)._asdict() for error in by_step]
-            for shots, by_step in found.items()
+            str(shots): [_described(error) for error in by_step] for shots, by_step in found.items()
         }
         return {"alpha": alpha, "mse_by_shots_and_steps": mse}
 
@@ -134,8 +134,8 @@ def optimizer(settings: Settings) -> Experiment:
         for name, (rate, runner) in runners.items():
             # The same starts and the same mini-batches for each.
             losses = descend(runner, *make(tasks, Generator().manual_seed(seed)), steps)
-            end = estimate(losses[-1])._asdict()
-            found[name] = {"rate": rate, "end": end, "curve": losses.mean(dim=1).tolist()}
+            curve = [_finite(value) for value in losses.mean(dim=1).tolist()]
+            found[name] = {"rate": rate, "end": _described(losses[-1]), "curve": curve}
         return found
 
     def measure(tasks: int, seed: int) -> dict[str, Any]:
@@ -147,6 +147,20 @@ def optimizer(settings: Settings) -> Experiment:
         }
 
     return Experiment(dict(rule.named_parameters()), {}, train, measure)
+
+
+def _described(values: Tensor) -> dict[str, float | None]:
+    mean, interval = estimate(values)
+    return {
+        "mean": _finite(mean),
+        "ci95": _finite(interval),
+        "median": _finite(values.median().item()),
+    }
+
+
+def _finite(value: float) -> float | None:
+    """Return the number, or None for one that JSON cannot hold."""
+    return value if math.isfinite(value) else None
 
 
 TRAINED_ON: dict[str, Callable[..., Optimizee]] = {

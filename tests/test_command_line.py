@@ -94,13 +94,18 @@ def test_the_relatives_of_maml_are_trained(variant, tmp_path):
 @pytest.mark.parametrize(
     "options",
     [
+        ("pretrained",),
         ("siamese", "--measure", "cosine"),
+        ("siamese", "--network", "pooled", "--size", "32", "--copies", "2"),
+        ("siamese", "--loss", "softmax", "--measure", "cosine", "--tasks", "2", "--turns",
+         "--distort", "1", "--bend", "0.05"),
+        ("maml", "--test-steps", "3", "--decay", "--distort", "1"),
         ("siamese", "--measure", "weighted-l1"),
         ("protonet", "--distance", "cosine"),
     ],
-)
-def test_each_measure_is_trained_and_kept(options, tmp_path):
-    trained = result("train", *options, "--out", tmp_path / "run", *SMALL)
+)  # fmt: skip
+def test_each_kind_is_trained_and_kept(options, tmp_path):
+    trained = result("train", options[0], "--out", tmp_path / "run", *SMALL, *options[1:])
     found = result("evaluate", tmp_path / "run", "--part", "validation", "--episodes", 2,
                    "--seed", 0)  # fmt: skip
     assert found["accuracy"] == pytest.approx(trained["accuracy"])
@@ -135,6 +140,38 @@ def test_official_runs_are_evaluated(runs, zipped, models, tmp_path):
     assert found["accuracy"] == 1 and found["trials"] == 4 * runs and found["ci95"] == 0
     refused = run("evaluate", models / "maml", "--runs", path)
     assert refused.exit_code == 2 and "trained for 5 classes" in refused.stderr
+
+
+def test_learners_are_compared_on_the_same_tasks(models, tmp_path):
+    named = [models / name for name in ("siamese", "maml")]
+    found = result("compare", *named, "--episodes", 4, "--queries", 2)
+    assert list(found["learners"]) == ["pixels", "from scratch", "siamese", "maml"]
+    assert found["trials"] == 4 * 5 * 2
+    for name in ("siamese", "maml"):
+        row = found["learners"][name]
+        alone = result("evaluate", models / name, "--episodes", 4, "--queries", 2)
+        assert row["accuracy"] == pytest.approx(alone["accuracy"])
+        assert row["ci95"] == pytest.approx(alone["ci95"])
+        assert row["task_ms"] > 0 and row["peak_mib"] >= 0 and row["parameters"] > 0
+    assert found["learners"]["pixels"]["parameters"] == 0
+    assert found["learners"]["from scratch"]["choice"].keys() == {"alpha", "steps"}
+    assert "pixels: accuracy" in run("compare", *named, "--episodes", 4).stdout
+
+
+def test_copies_are_asked_for_when_a_model_is_used(models):
+    plain, copied = (
+        result("evaluate", models / "siamese", "--episodes", 40, *more)
+        for more in ([], ["--copies", 4])
+    )
+    assert "copies" not in plain and copied["copies"] == 4
+    assert plain["accuracy"] != copied["accuracy"]
+
+
+def test_a_model_for_the_official_runs_is_trained_on_all_classes(tmp_path):
+    trained = result("train", "pretrained", "--out", tmp_path / "run", *SMALL, "--part", "all")
+    assert trained["part"] is trained["accuracy"] is None, "judged by classes that it has met"
+    assert run("train", "pretrained", "--out", tmp_path / "x", *SMALL, "--ways", 13,
+               "--part", "all").exit_code == 2, "the validation part has 12 classes"  # fmt: skip
 
 
 @pytest.fixture
@@ -202,6 +239,14 @@ def test_a_class_that_was_not_shown_is_refused(models, own_images):
         ("train maml --out {tmp}/x --alpha 1e30 --steps 2 --filters 4 --size 14", 1,
          "In task 1 of 8 the support loss is nan after"),
         ("train siamese --out {tmp}/x --pairs 3", 2, "must be an even number"),
+        ("train siamese --out {tmp}/x --loss softmax", 2, "measure must be cosine for the loss"),
+        ("train siamese --out {tmp}/x --distort -1", 2, "must be a finite number of at least 0"),
+        ("train siamese --out {tmp}/x --within 1.1", 2, "must be a number from 0 to 1"),
+        ("train siamese --out {tmp}/x --network pooled --filters 5", 2, "filters must be even"),
+        ("train protonet --out {tmp}/x --within 1", 2, "ways must be at most 1, the number of cl"),
+        ("evaluate {models}/siamese --within", 2, "ways must be at most 1, the number of classes"),
+        ("compare", 2, "Missing argument 'CHECKPOINTS...'"),
+        ("compare {models}/siamese {models}/maml --ways 4", 2, "cannot tell 4 apart"),
         ("evaluate", 2, "Missing argument 'CHECKPOINT'"),
         ("evaluate {tmp}/nothing", 2, "does not exist"),
         ("evaluate {tmp}/file.txt", 1, "is damaged, or not a safetensors file"),
@@ -235,9 +280,12 @@ def options_of(*path):
     return [(path, option.opts[0], option.name) for option in options]
 
 
-COMMANDS = [("train", name) for name in ("siamese", "protonet", "maml", "lstm")]
-OPTIONS = [o for path in [*COMMANDS, ("evaluate",), ("classify",)] for o in options_of(*path)]
-NEEDED = {"evaluate": ["."], "classify": [".", "--support", ".", "--query", "."]}
+COMMANDS = [("train", name) for name in meta_lib.commands["train"].commands]
+OTHERS = [("evaluate",), ("compare",), ("classify",)]
+OPTIONS = [o for path in [*COMMANDS, *OTHERS] for o in options_of(*path)]
+NEEDED = {
+    "evaluate": ["."], "compare": ["."], "classify": [".", "--support", ".", "--query", "."]
+}  # fmt: skip
 NONSENSE = st.one_of(
     st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=8),
     st.integers().map(str),
@@ -252,8 +300,11 @@ def test_no_option_takes_anything(option, text):
     path, written, name = option
     arrived = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("meta_lib.commands._train", lambda learner, **given: arrived.update(given))
-        for command in ("evaluate", "classify"):
+        for train in ("_train", "_train_experiment"):
+            patch.setattr(
+                f"meta_lib.commands.{train}", lambda learner, **given: arrived.update(given)
+            )
+        for command in ("evaluate", "compare", "classify"):
             patch.setattr(meta_lib.commands[command], "callback", arrived.update)
         answer = run(*path, *NEEDED.get(path[0], ["--out", "."]), written, text)
     if answer.exit_code == 0:

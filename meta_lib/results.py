@@ -1,0 +1,87 @@
+"""The recorded runs of the folder `results/`: full-strength trainings, and what they measured.
+
+Each run was made by one command, `python results/make.py NAME`, and can be made again. The chapters
+read their tables and curves from here, and nothing in them was typed in. Part 5, "How far from the
+papers".
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from meta_lib.evaluation import Estimate
+
+RECIPES = "recipes.toml"
+
+
+@cache
+def folder() -> Path:
+    """Return the folder `results`: that beside the library, or else above the current folder.
+
+    Raises FileNotFoundError if there is none; `pip install` brings the library without it.
+    """
+    for parent in (Path(__file__).parents[1], *Path.cwd().parents, Path.cwd()):
+        if (parent / "results" / RECIPES).exists():
+            return parent / "results"
+    raise FileNotFoundError(
+        f"there is no folder results with a {RECIPES} beside the library or above {Path.cwd()}: "
+        "it comes with a clone of the book's repository. Start the notebook from one."
+    )
+
+
+def record(name: str) -> dict[str, Any]:
+    """Return what a run wrote down: its command, sessions (commit, environment, time), figures.
+
+    Raises FileNotFoundError if there is no such run.
+    """
+    file = folder() / name / "run.json"
+    if not file.exists():
+        made = ", ".join(sorted(path.parent.name for path in folder().glob("*/run.json")))
+        raise FileNotFoundError(f"there is no run {name!r}; there are {made}")
+    return json.loads(file.read_text())
+
+
+def figure(name: str, what: str) -> dict[str, Any]:
+    """Return one of a run's figures, as the command line gave it. Raises KeyError for another."""
+    figures = record(name)["figures"]
+    if what not in figures:
+        raise KeyError(f"the run {name!r} has no figure {what!r}; it has {', '.join(figures)}")
+    return figures[what]
+
+
+def accuracy(name: str, what: str) -> Estimate:
+    """Return an accuracy with its 95 % interval."""
+    found = figure(name, what)
+    return Estimate(found["accuracy"], found["ci95"])
+
+
+def minutes(name: str) -> float:
+    """Return how long the training took, in minutes, all its sessions together."""
+    return sum(session["seconds"] for session in record(name)["sessions"]) / 60
+
+
+def losses(name: str, points: int = 500) -> tuple[np.ndarray, np.ndarray]:
+    """Return iterations and losses, each the mean of a block, so that there are about `points`."""
+    table = np.loadtxt(folder() / name / "log.csv.gz", delimiter=",")
+    block = max(1, math.ceil(len(table) / points))
+    whole = table[: len(table) // block * block]
+    iteration, loss = whole.reshape(-1, block, table.shape[1]).mean(axis=1).T[:2]
+    return iteration, loss
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    """Return a Markdown table; estimates are written in per cent, a missing cell as a dash."""
+
+    def cell(value: object) -> str:
+        if isinstance(value, Estimate):
+            return value.percent()
+        return "–" if value is None else str(value)
+
+    lines = [list(head)]
+    lines += [["---"] * len(lines[0]), *([cell(value) for value in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
