@@ -17,12 +17,13 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book test notebooks mutants benchmarks serve clean
+.PHONY: help book test notebooks results mutants benchmarks serve clean
 
 help:
 	@echo "make book       build the book in $(HTML)/"
 	@echo "make test       check the code, run the notebooks, build the book and check it"
 	@echo "make notebooks  run the notebooks and store their outputs (NOTEBOOKS=... for some only)"
+	@echo "make results    list the recorded runs and make those that are missing (RUNS=... for some only)"
 	@echo "make benchmarks measure the library beside others, by THREADS=1 or more (benchmarks/README.md)"
 	@echo "make mutants    break the algorithms line by line and see what the tests notice (20 minutes)"
 	@echo "make serve      show the book at http://localhost:$(PORT)/ (PORT=... for another port)"
@@ -61,6 +62,9 @@ notebooks: $(VENV)/.installed
 	  --ExecutePreprocessor.timeout=300 --ExecutePreprocessor.record_timing=False \
 	  --ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
 	$(BIN)/jupyter nbconvert --coalesce-streams --inplace $(NOTEBOOKS)
+
+results: $(VENV)/.installed
+	$(BIN)/python results/make.py $(if $(RUNS),$(RUNS),--all)
 
 benchmarks: book
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt

@@ -100,7 +100,7 @@ def train(name: str, words: str, record: dict) -> None:
 def evaluate(name: str, what: str, words: str, record: dict) -> None:
     """Measure one of the run's figures."""
     data = os.environ.get("META_LIB_DATA", ".")
-    asked = shlex.split(words.replace("{data}", data))
+    asked = shlex.split(words.replace("{data}", data).replace("{here}", str(HERE)))
     command = asked if asked[0] == "compare" else ["evaluate", str(HERE / name), *asked]
     found = meta_lib(*command)
     if "runs" in found:
@@ -126,7 +126,7 @@ def state(name: str) -> str:
     if "train" in RECIPES[name] and not record.get("trained"):
         return "begun" if (HERE / name / "checkpoint.safetensors").exists() else "not begun"
     minutes = sum(session["seconds"] for session in record["sessions"]) / 60
-    return f"trained in {minutes:.0f} min" + (f", lacks {', '.join(missing)}" if missing else "")
+    return f"made, {minutes:.0f} min" if not missing else f"lacks {', '.join(missing)}"
 
 
 @click.command(help=__doc__)
