@@ -8,9 +8,9 @@ stand out among all dissimilar pairs (i, n) of the same drawing:
     L_ip = -log( exp(-s D_ip) / (exp(-s D_ip) + Σₙ exp(-s D_in)) )
 
 The softmax weighs a dissimilar pair by how near it is, so the hard ones are found by themselves,
-all the more where a batch comes from one alphabet. Part 5, "Few-shot character recognition". The
-loss is that of Sohn (2016), https://papers.nips.cc/paper/6200, with the cosine distance D and a
-scale s.
+all the more where a batch comes from one alphabet. Part 5, "How far from the papers". The loss is
+that of Sohn (2016), https://papers.nips.cc/paper/2016/hash/6b180037abbebea991d8b1232f8a8ca9-Abstract.html,
+with the cosine distance D and a scale s.
 """
 
 from collections.abc import Callable

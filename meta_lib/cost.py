@@ -1,6 +1,6 @@
 """What a computation costs: the time that it takes, and the memory at its peak.
 
-Used by the benchmarks and by `comparison`. Part 5, "Few-shot character recognition".
+Used by the benchmarks and by `comparison`. Part 5, "How far from the papers".
 """
 
 import gc

@@ -3,7 +3,7 @@
 `waves`: MAML on sine waves, or the same network pre-trained on all of them at once. `optimizer`:
 Andrychowicz et al.'s learned optimizer on quadratics or on small networks, beside hand-made ones
 that are tuned with the same budget. Each is built from its settings, as the learners are
-(`learners`). Part 3, "MAML" and "The LSTM optimizer".
+(`learners`). Part 3, "MAML", and part 3, "The LSTM optimizer".
 """
 
 import math

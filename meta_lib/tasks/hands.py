@@ -1,9 +1,9 @@
 """Other hands: more characters and more ways of drawing them, made from those that there are.
 
 A few hundred characters are few to practise on. Turned by a quarter, a character looks like another
-one, so it may count as a class of its own (Santoro et al. 2016, https://arxiv.org/abs/1605.06065).
-And every drawing can be drawn again, slanted, shifted and bent, as another hand might have done it.
-Used in part 5, "Few-shot character recognition".
+one, so it may count as a class of its own (Santoro et al. 2016,
+https://proceedings.mlr.press/v48/santoro16.html). And every drawing can be drawn again, slanted,
+shifted and bent, as another hand might have done it. Used in part 5, "How far from the papers".
 """
 
 import torch
