@@ -1,0 +1,159 @@
+"""The recorded runs: complete, as their recipes say, and repeated from their checkpoints."""
+
+import importlib.util
+import json
+import math
+import shlex
+import tomllib
+
+import numpy as np
+import pytest
+import torch
+
+from meta_lib import learners, results
+from meta_lib.evaluation import Estimate
+from meta_lib.tasks.parts import deal
+
+FOLDER = results.folder()
+RECIPES = tomllib.loads((FOLDER / "recipes.toml").read_text())
+TRAINED = [name for name, recipe in RECIPES.items() if "train" in recipe]
+
+
+def load_make():
+    spec = importlib.util.spec_from_file_location("make_results", FOLDER / "make.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_recipe_has_its_run_and_every_run_its_recipe():
+    assert {path.parent.name for path in FOLDER.glob("*/run.json")} == RECIPES.keys()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_run_has_measured_what_its_recipe_asks_for(name):
+    recipe, run = RECIPES[name], results.record(name)
+    assert run["figures"].keys() == recipe["evaluate"].keys()
+    json.dumps(run, allow_nan=False)
+    assert "/" not in json.dumps([figure.get("runs") for figure in run["figures"].values()])
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_run_was_trained_as_its_recipe_says(name):
+    run, config = (
+        json.loads((FOLDER / name / file).read_text()) for file in ("run.json", "config.json")
+    )
+    assert run["trained"] and run["sessions"]
+    expected = f"python -m meta_lib train {RECIPES[name]['train']} --out results/{name}"
+    assert shlex.split(run["command"]) == shlex.split(expected)
+    words = shlex.split(RECIPES[name]["train"])
+    assert config["iterations"] == int(words[words.index("--iterations") + 1])
+    log = np.loadtxt(FOLDER / name / "log.csv.gz", delimiter=",")
+    assert log[:, 0].tolist() == list(range(1, config["iterations"] + 1))
+    assert np.isfinite(log).all()
+    assert log[-len(log) // 10 :, 1].mean() < log[: len(log) // 10, 1].mean()
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_checkpoint_is_small_and_is_the_run_s(name):
+    assert (FOLDER / name / "model.safetensors").stat().st_size <= 2_000_000
+    learner, settings = learners.load(FOLDER / name)
+    config = json.loads((FOLDER / name / "config.json").read_text())
+    assert settings == config and settings.get("data_folder") is None
+    assert all(weight.isfinite().all() for weight in learner.weights.values())
+
+
+def test_no_alphabet_is_in_two_parts():
+    dealt = json.loads((FOLDER / "alphabets.json").read_text())
+    assert sum(len(part) for part in dealt.values()) == 30
+    assert sum(sum(part.values()) for part in dealt.values()) == 964
+    names = {
+        f"{alphabet}/character{number:02d}": torch.zeros(1)
+        for part in dealt.values()
+        for alphabet, count in part.items()
+        for number in range(1, count + 1)
+    }
+    for part, classes in deal(names).items():
+        assert {name.partition("/")[0] for name in classes} == dealt[part].keys()
+
+
+def agree(one, other):
+    """Whether two estimates of the same thing differ by no more than chance."""
+    return abs(one.mean - other.mean) < 1.5 * math.hypot(one.interval, other.interval)
+
+
+def test_waves_are_fitted_as_recorded_with_another_seed():
+    torch.set_default_dtype(torch.float32)
+    for name, steps in (("waves", 1), ("waves-multi-step", 10), ("waves-pretrained", 1)):
+        learner, _ = learners.load(FOLDER / name)
+        recorded = results.figure(name, "waves")["mse_by_shots_and_steps"]["5"][steps]
+        found = learner.measure(500, 11)["mse_by_shots_and_steps"]["5"][steps]
+        one, other = (Estimate(each["mean"], each["ci95"]) for each in (recorded, found))
+        assert agree(one, other), (name, one, other)
+
+
+def test_the_learned_optimizer_wins_on_other_quadratics_too():
+    torch.set_default_dtype(torch.float32)
+    learner, _ = learners.load(FOLDER / "optimizer-quadratics")
+    race = learner.measure(200, 11)["losses"]["as in training"]
+    ends = {name: seen["end"]["mean"] for name, seen in race.items() if name != "steps"}
+    assert min(ends, key=ends.get) == "learned", ends
+
+
+def test_a_table_is_markdown():
+    text = results.table(["a", "b"], [["x", Estimate(0.5, 0.012)], [None, 3]])
+    assert text.splitlines() == ["| a | b |", "| --- | --- |", "| x | 50.0 ± 1.2 % |", "| – | 3 |"]
+
+
+def test_what_is_not_recorded_is_named(monkeypatch, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no run 'parrot'; there are .*siamese"):
+        results.record("parrot")
+    with pytest.raises(KeyError, match="has no figure 'height'; it has official runs"):
+        results.figure("siamese", "height")
+    results.folder.cache_clear()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(results, "__file__", str(tmp_path / "lib" / "meta_lib" / "results.py"))
+    with pytest.raises(FileNotFoundError, match="it comes with a clone"):
+        results.folder()
+    results.folder.cache_clear()
+
+
+def test_curves_are_means_of_blocks(tmp_path, monkeypatch):
+    (tmp_path / "run").mkdir()
+    rows = [[i, i % 2, 0] for i in range(1, 12)]
+    np.savetxt(tmp_path / "run" / "log.csv.gz", rows, delimiter=",", header="names")
+    monkeypatch.setattr(results, "folder", lambda: tmp_path)
+    iterations, losses = results.losses("run", points=6)
+    assert iterations.tolist() == [1.5, 3.5, 5.5, 7.5, 9.5] and losses.tolist() == 5 * [0.5]
+
+
+def test_a_run_is_made_by_one_command_and_goes_on(tmp_path, monkeypatch):
+    make = load_make()
+    words = "protonet --iterations 2 --filters 4 --size 14 --episodes 2 --tasks 1 --data glyphs"
+    recipe = {"shows": "a trial", "train": words, "evaluate": {
+        "few": "--episodes 2 --queries 2",
+        "beside": "compare {here}/trial --episodes 2 --queries 1",
+    }}  # fmt: skip
+    monkeypatch.setattr(make, "HERE", tmp_path)
+    monkeypatch.setattr(make, "RECIPES", {"trial": recipe})
+    assert make.state("trial") == "not begun"
+    asked, real = [], make.meta_lib
+
+    def stopped(*command):
+        asked.append(command[0])
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(*command)
+
+    monkeypatch.setattr(make, "meta_lib", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        make.make("trial")
+    assert "lacks few, beside" in make.state("trial")
+    make.make("trial")
+    assert asked == ["train", "evaluate", "evaluate", "compare"], "what was done was done again"
+    run = json.loads((tmp_path / "trial" / "run.json").read_text())
+    assert run["figures"]["few"]["trials"] == 2 * 5 * 2 and len(run["sessions"]) == 1
+    assert run["command"] == f"python -m meta_lib train {words} --out results/trial"
+    assert run["sessions"][0]["commit"] and run["sessions"][0]["environment"]["torch"]
+    assert make.state("trial").startswith("made")
+    assert len(np.loadtxt(tmp_path / "trial" / "log.csv.gz", delimiter=",")) == 2
