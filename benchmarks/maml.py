@@ -18,6 +18,7 @@ from torch import Generator, Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from meta_lib import maml
+from meta_lib.chunks import best_chunk
 from meta_lib.cost import peak_memory
 from meta_lib.device import device
 from meta_lib.layers import BatchNorm
@@ -34,9 +35,6 @@ with warnings.catch_warnings():
 
 MATMUL = 2048
 """The size of the matrix product that shows the machine's own rate."""
-
-CHUNK = 4
-"""How many tasks of (b) the CPU takes at a time."""
 
 
 class Problem(NamedTuple):
@@ -61,8 +59,7 @@ def omniglot(tasks: int, steps: int) -> Problem:
     """Return (b), the paper's classification; glyphs are as large as its characters."""
     generator = Generator().manual_seed(0)
     episodes = sample_episodes(glyphs(20, 16), tasks, 5, 1, 15, generator)
-    chunk = None if device().type == "cuda" else CHUNK
-    return Problem(conv_network(5), F.cross_entropy, episodes, 0.4, steps, chunk)
+    return Problem(conv_network(5), F.cross_entropy, episodes, 0.4, steps, best_chunk())
 
 
 def meta_lib(problem: Problem) -> Run:

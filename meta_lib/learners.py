@@ -24,7 +24,7 @@ from meta_lib import (
     runs,
     siamese,
 )
-from meta_lib.device import device
+from meta_lib.chunks import best_chunk
 from meta_lib.distributed import share
 from meta_lib.experiments import Experiment
 from meta_lib.networks import (
@@ -171,7 +171,7 @@ def maml_learner(settings: Settings) -> Learner:
             settings["steps"],
             first_order=settings["variant"] == "first-order",
             reptile=settings["variant"] == "reptile",
-            chunk=None if device().type == "cuda" else 4,
+            chunk=best_chunk(),
             decay=settings["decay"],
             run=run,
         )

@@ -141,7 +141,7 @@ def meta_gradient(
         return meta_loss(loss, phi, tasks, alpha, steps, first_order, step_weights)
 
     weights = list(phi.values())
-    value = mean(episodes) if chunk is None else mean_in_chunks(mean, episodes, chunk, weights)
+    value = mean_in_chunks(mean, episodes, chunk, weights)
     slopes = torch.autograd.grad(value, weights)
     return dict(zip(phi, slopes, strict=True)), value.detach()
 
@@ -223,8 +223,6 @@ def train(
     def batch_loss() -> Tensor:
         nonlocal episodes
         episodes = sample()
-        if chunk is None:
-            return mean(episodes)
         return mean_in_chunks(mean, episodes, chunk, list(weights.values()))
 
     losses = minimise(
