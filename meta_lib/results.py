@@ -7,6 +7,7 @@ papers".
 
 import json
 import math
+import tomllib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,11 @@ def folder() -> Path:
         f"there is no folder results with a {RECIPES} beside the library or above {Path.cwd()}: "
         "it comes with a clone of the book's repository. Start the notebook from one."
     )
+
+
+def recipes() -> dict[str, dict[str, Any]]:
+    """Return of each run what it `shows`, the command to `train` it, and what to `evaluate`."""
+    return tomllib.loads((folder() / RECIPES).read_text())
 
 
 def record(name: str) -> dict[str, Any]:

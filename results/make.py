@@ -18,17 +18,17 @@ import shlex
 import subprocess
 import sys
 import time
-import tomllib
 from pathlib import Path
 
 import click
 import numpy as np
 import torch
 
+from meta_lib.results import recipes
 from meta_lib.runs import write_whole
 
 HERE = Path(__file__).parent
-RECIPES = tomllib.loads((HERE / "recipes.toml").read_text())
+RECIPES = recipes()
 
 
 def record_of(name: str) -> dict:

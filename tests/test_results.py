@@ -4,7 +4,6 @@ import importlib.util
 import json
 import math
 import shlex
-import tomllib
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from meta_lib.evaluation import Estimate
 from meta_lib.tasks.parts import deal
 
 FOLDER = results.folder()
-RECIPES = tomllib.loads((FOLDER / "recipes.toml").read_text())
+RECIPES = results.recipes()
 TRAINED = [name for name, recipe in RECIPES.items() if "train" in recipe]
 
 
