@@ -7,7 +7,7 @@ error. The exit code is 0, or 1 if it failed, or 2 if it was asked for in a wron
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,21 @@ from meta_lib import comparison, distributed, experiments, learners
 from meta_lib.device import device
 from meta_lib.evaluation import estimate
 from meta_lib.experiments import Experiment
+from meta_lib.options import (
+    COUNT,
+    DECAY,
+    EMBEDDING,
+    EPISODE,
+    EPISODES,
+    EXISTING,
+    FOLDER,
+    IMAGES,
+    OUTPUT,
+    POSITIVE,
+    RUN,
+    SEED,
+    TASKS,
+)
 from meta_lib.runs import NotACheckpoint
 from meta_lib.tasks.episodes import Episode, check_episode, one_group, sample_episode
 from meta_lib.tasks.folders import NotAnImage, entries, flat_folder, image_folder
@@ -26,120 +41,10 @@ from meta_lib.tasks.hands import quarter_turns
 from meta_lib.tasks.omniglot import NotOmniglot, one_shot_runs
 from meta_lib.tasks.parts import DATA_SETS, PARTS, load_part
 
-COUNT = click.IntRange(min=1)
-SEED = click.IntRange(0, 2**63 - 1)
-EXISTING = click.Path(exists=True, path_type=Path)
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
-
-
-class Number(click.ParamType):
-    """A number that `holds`; `allowed` says which do."""
-
-    name = "number"
-
-    def __init__(self, allowed: str, holds: Callable[[float], bool]):
-        self.allowed, self.holds = allowed, holds
-
-    def convert(self, value, param, ctx):
-        """Return the number, or fail with what is allowed."""
-        try:
-            number = float(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a number", param, ctx)
-        if not self.holds(number):
-            self.fail(f"{value!r} must be {self.allowed}", param, ctx)
-        return number
-
-
-POSITIVE = Number("a finite number larger than 0", lambda number: 0 < number < float("inf"))
-STRENGTH = Number("a finite number of at least 0", lambda number: 0 <= number < float("inf"))
-SHARE = Number("a number from 0 to 1", lambda number: 0 <= number <= 1)
-
 UNASKED = {"accuracy": None, "error_percent": None, "ci95": None}
 """What every result holds, where there are no answers to be judged."""
 VALIDATION = 0
 """The seed of the tasks that a training's own result is measured on; `evaluate` has another."""
-
-
-def _options(*options: Callable) -> Callable:
-    """Return a decorator that adds the options to a command, in this order."""
-
-    def add(command: Callable) -> Callable:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
-
-
-DATA = _options(
-    click.option(
-        "--data", type=click.Choice(DATA_SETS), default="glyphs", show_default=True,
-        help="What to learn from: characters drawn from a seed, Omniglot, or your own images.",
-    ),
-    click.option(
-        "--data-folder", type=EXISTING,
-        help="Where the data lies: the folder with Omniglot's images_background.zip (else it is "
-        "downloaded once), or the folder of your images, one folder a class.",
-    ),
-)  # fmt: skip
-EPISODE = _options(
-    click.option("--ways", type=COUNT, default=5, show_default=True, help="Classes in a task."),
-    click.option("--shots", type=COUNT, default=1, show_default=True,
-                 help="Labelled images of each class."),
-)  # fmt: skip
-OUTPUT = _options(
-    click.option("--device", help="cpu, cuda, cuda:1, mps; left out, the best that is here."),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
-)
-RUN = _options(
-    click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True,
-                 help="Folder for checkpoints, log and model; a stopped training goes on there."),
-    click.option("--iterations", type=COUNT, default=1000, show_default=True),
-    click.option("--beta", type=POSITIVE, default=1e-3, show_default=True,
-                 help="Learning rate of the meta-learner."),
-    click.option("--seed", type=SEED, default=0, show_default=True),
-    click.option("--every", type=COUNT, default=100, show_default=True,
-                 help="Iterations from one checkpoint to the next."),
-    click.option("--episodes", type=click.IntRange(min=2), default=200, show_default=True,
-                 help="Tasks that the result is measured on, of the validation part."),
-    OUTPUT,
-)  # fmt: skip
-IMAGES = _options(
-    DATA,
-    click.option("--part", type=click.Choice(["train", "all"]), default="train", show_default=True,
-                 help="Train on the training part or, for a test with classes of its own such as "
-                 "the official runs, on all classes."),
-    click.option("--turns", is_flag=True,
-                 help="Count each class four times, turned by 0 to 3 quarters."),
-    click.option("--distort", type=STRENGTH, default=0.0, show_default=True,
-                 help="How much each image is turned, slanted, scaled and shifted when it is "
-                 "drawn, as by another hand; 0 for not at all."),
-    click.option("--bend", type=STRENGTH, default=0.0, show_default=True,
-                 help="How much it is bent then."),
-    click.option("--size", type=click.IntRange(min=4), default=28, show_default=True,
-                 help="Height and width of the images, in pixels."),
-    click.option("--filters", type=COUNT, default=64, show_default=True,
-                 help="Filters in each layer of the network."),
-)  # fmt: skip
-TASKS = click.option("--tasks", type=COUNT, default=8, show_default=True,
-                     help="Tasks in a meta-batch.")  # fmt: skip
-DECAY = click.option("--decay", is_flag=True, help="Let beta fall evenly to 0.")
-EPISODES = _options(
-    EPISODE,
-    click.option("--queries", type=COUNT, default=5, show_default=True,
-                 help="Images of each class to be judged by, in a task of the training."),
-    click.option("--within", type=SHARE, default=0.0, show_default=True,
-                 help="Share of the tasks in training whose classes are all of one alphabet."),
-    TASKS,
-)  # fmt: skip
-EMBEDDING = _options(
-    click.option("--network", type=click.Choice(["strided", "pooled"]), default="strided",
-                 show_default=True, help="MAML's network, or one that looks closer: for --size 32, "
-                 "with 8 features for each of the filters."),
-    click.option("--features", type=COUNT, default=64, show_default=True,
-                 help="Length of an image's embedding by the strided network."),
-)  # fmt: skip
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

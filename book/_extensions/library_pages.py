@@ -28,7 +28,7 @@ from sphinx.util import import_object, logging
 PACKAGE = "meta_lib"
 FOLDER = "book/library"  # beside it, book/library.md is the page that lists them
 # What checks and draws, and the command line, which has its --help.
-WITHOUT_PAGE = {"checks", "commands", "figures", "moving"}
+WITHOUT_PAGE = {"checks", "commands", "figures", "moving", "options"}
 ENTRIES = {"class", "exception", "function"}
 logger = logging.getLogger(__name__)
 
