@@ -310,7 +310,7 @@ def _train(
         if settings["turns"]:
             image_set = quarter_turns(image_set)
         learner = learners.build(settings)
-        losses = learners.train(learner, settings, out, every, image_set)
+        losses = learner.train(image_set, *learners.begin(learner, settings, out, every))
         if distributed.is_first():
             result = {"learner": name, "model": str(out / "model.safetensors"), "loss": losses[-1]}
             # No class is left to be judged by where all were trained on.
@@ -325,7 +325,7 @@ def _train_experiment(
     with _failing_well(device), distributed.processes():
         settings = {"learner": name, **options}
         experiment = learners.build(settings)
-        losses = learners.train(experiment, settings, out, every)
+        losses = experiment.train(*learners.begin(experiment, settings, out, every))
         if distributed.is_first():
             result = {"model": str(out / "model.safetensors"), "loss": losses[-1]}
             _report({**_measured(experiment, settings, episodes, VALIDATION), **result}, as_json)

@@ -227,22 +227,15 @@ def build(settings: Settings) -> Learner | Experiment:
     return BUILD[settings["learner"]](settings)
 
 
-def train(
-    learner: Learner | Experiment,
-    settings: Settings,
-    folder: str | os.PathLike,
-    every: int,
-    image_set: ImageSet | None = None,
-) -> list[float]:
-    """Train the learner, or go on with its training, in a folder of its own; return the losses.
+def begin(
+    learner: Learner | Experiment, settings: Settings, folder: str | os.PathLike, every: int
+) -> tuple[Generator, Run]:
+    """Return the generator and the run for a training of the learner, or for going on with it.
 
-    A checkpoint falls on every `every`-th iteration. An experiment has no image set.
-
-    Raises as the learner's own `train` and `runs.resume` do.
+    The folder is the training's own. A checkpoint falls on every `every`-th iteration.
     """
     generator = Generator().manual_seed(settings["seed"])
-    run = Run(folder, settings, every, {"tasks": generator}, learner.buffers)
-    return learner.train(*([] if image_set is None else [image_set]), generator, run)
+    return generator, Run(folder, settings, every, {"tasks": generator}, learner.buffers)
 
 
 def load(path: str | os.PathLike, **changes: Any) -> tuple[Learner | Experiment, Settings]:
