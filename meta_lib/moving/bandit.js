@@ -190,7 +190,7 @@ const roundUp = (value) => [0.5, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80].find((top) =
 
 function draw(stage, model) {
   const setting = settingOf(model), { games, sums } = grown(model, setting), of = model.get("measure");
-  const [curves, cells] = stage.boxes(1.1, 1), { rounds, mu } = setting;
+  const [curves, cells] = stage.boxes([1.1, 1]), { rounds, mu } = setting;
   const names = Object.keys(NAMES), all = model.get("games");
   // Who asks for less motion sees the curves when they are complete.
   const ready = games > 1 && (games >= all || !still());

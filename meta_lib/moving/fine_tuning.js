@@ -38,7 +38,7 @@ function looked(model) {
 function draw(stage, model) {
   const { rates, names, curves, best, shots, level } = looked(model), rate = nearest(rates, model.get("alpha"));
   const last = curves[0][0].mean.length - 1, step = Math.min(Math.max(0, model.get("steps")), last);
-  const [left, right] = stage.boxes(1.15, 1), xs = Array.from({ length: last + 1 }, (_, i) => i);
+  const [left, right] = stage.boxes([1.15, 1]), xs = Array.from({ length: last + 1 }, (_, i) => i);
   const axes = stage.axes({ ...left, height: left.height - 62 }, {
     x: [0, last], y: [0, 100], xlabel: "gradient steps on the support set", ylabel: "validation accuracy, %",
     title: `${shots} shot${shots > 1 ? "s" : ""}, α = ${show(rates[rate])}`,

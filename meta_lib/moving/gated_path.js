@@ -19,7 +19,7 @@ export const slowest = (a, forget, rate) => Math.max(...a.map((curvature) => Mat
 function draw(stage, model) {
   const [a, b, theta] = ["curvatures", "minimum", "theta"].map((name) => model.get(name));
   const [forget, rate, steps] = ["forget", "rate", "steps"].map((name) => model.get(name));
-  const [left, right] = stage.boxes(3, 2);
+  const [left, right] = stage.boxes([3, 2]);
   const axes = stage.axes(left, { x: [-2, 5], y: [-1, 5], xlabel: "first weight", ylabel: "second weight" });
   for (const loss of [0.1, 0.5, 2, 5, 10, 20, 35]) {
     const turn = Array.from({ length: 73 }, (_, i) => (i * Math.PI) / 36), [rx, ry] = a.map((curvature) => Math.sqrt((2 * loss) / curvature));

@@ -51,11 +51,11 @@ function nearest(list, value) {
   return list.reduce((best, one, i) => (Math.abs(one - value) < Math.abs(list[best] - value) ? i : best), 0);
 }
 
-// Mean and spread, the standard deviation over the draws.
-function summary(values) {
+// Mean and spread, the standard deviation over the draws, times `unit`: 100 for per cent.
+function summary(values, unit = 1) {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
   const square = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, spread: Math.sqrt(square / Math.max(1, values.length - 1)) };
+  return { mean: unit * mean, spread: unit * Math.sqrt(square / Math.max(1, values.length - 1)) };
 }
 
 // A random number generator with a seed (mulberry32): the same numbers for every reader.
@@ -274,13 +274,14 @@ class Stage {
   get narrow() { return this.width < 560; }
 
   // Boxes side by side, or beneath each other where the page is narrow; `shares` are their widths.
-  boxes(...shares) {
+  // They fill what lies between `top` and `bottom`.
+  boxes(shares, top = 0, bottom = this.height) {
     const total = shares.reduce((a, b) => a + b), rows = this.narrow ? shares.length : 1;
     let x = 0;
     return shares.map((share, i) => {
       const width = this.narrow ? this.width : (this.width * share) / total;
-      const height = this.height / rows;
-      const box = { x: this.narrow ? 0 : x, y: this.narrow ? i * height : 0, width, height };
+      const height = (bottom - top) / rows;
+      const box = { x: this.narrow ? 0 : x, y: top + (this.narrow ? i * height : 0), width, height };
       x += width;
       return box;
     });
@@ -291,6 +292,12 @@ class Stage {
   // A grey picture with `side` × `side` values from 0 (paper) to 1 (ink), in a square of `size`.
   picture(values, side, x, y, size, attributes = {}) {
     return svg("image", { href: inked(values, side), x, y, width: size, height: size, class: "ink", ...attributes }, this.back);
+  }
+
+  // Picture number `number` of many that are stored one after the other, a byte a pixel.
+  thumbnail(stored, number, side, x, y, size) {
+    const values = stored.subarray(number * side * side, (number + 1) * side * side);
+    return this.picture(Array.from(values, (value) => value / 255), side, x, y, size);
   }
 
   // Axes in a box, from data to the page. `x` and `y` are [low, high].
@@ -343,7 +350,6 @@ class Stage {
 
   // Call `act(x, y)` where the reader clicks into the axes.
   clicks(axes, act) {
-    this.clicked ??= new Map();
     const { x, y, width, height } = axes.inner;
     const place = svg("rect", { x, y, width, height, class: "clicks" }, this.back);
     place.addEventListener("click", (event) => act(...axes.at(event)));

@@ -11,7 +11,6 @@ function draw(stage, model) {
   const [sizes, amounts, kinds] = ["sizes", "amounts", "kinds"].map((name) => model.get(name));
   const kind = kinds.indexOf(model.get("kind")), size = nearest(sizes, model.get("labels"));
   const amount = nearest(amounts, model.get("amount")), table = model.get("accuracies")[kind];
-  const percent = (values) => { const { mean, spread } = summary(values); return { mean: 100 * mean, spread: 100 * spread }; };
 
   // The digits, as many to a row as there is room for.
   const truth = model.get("truth"), readings = model.get("readings")[kind][size][amount];
@@ -19,20 +18,16 @@ function draw(stage, model) {
   const rowOf = stage.narrow ? 10 : 20, cell = stage.width / rowOf, line = cell + 16;
   const misread = truth.filter((digit, i) => digit !== readings[i]).length;
   truth.forEach((digit, i) => {
-    const x = (i % rowOf) * cell, y = Math.floor(i / rowOf) * line, from = ((kind * amounts.length + amount) * truth.length + i) * SIDE * SIDE;
-    const picture = Array.from(pictures.subarray(from, from + SIDE * SIDE), (value) => value / 255);
-    stage.picture(picture, SIDE, x + 2, y, cell - 4);
+    const x = (i % rowOf) * cell, y = Math.floor(i / rowOf) * line;
+    stage.thumbnail(pictures, (kind * amounts.length + amount) * truth.length + i, SIDE, x + 2, y, cell - 4);
     const wrong = digit !== readings[i];
     stage.text(x + cell / 2, y + cell + 10, wrong ? `✗ ${readings[i]}` : readings[i], { "text-anchor": "middle", class: wrong ? "wrong" : "small" });
   });
 
   const top = Math.ceil(truth.length / rowOf) * line + 12;
-  const [left, right] = stage.boxes(1, 1).map((box) => {
-    const height = (stage.height - top) / (stage.narrow ? 2 : 1);
-    return { ...box, y: top + (box.y > 0 ? height : 0), height };
-  });
+  const [left, right] = stage.boxes([1, 1], top);
   const over = stage.axes(left, { x: [0, 1], y: [0, 100], xlabel: `amount of ${model.get("kind")}`, ylabel: "accuracy, %" });
-  const curves = table.map((row) => row.map(percent));
+  const curves = table.map((row) => row.map((values) => summary(values, 100)));
   curves.forEach((curve, i) => {
     if (i !== size) over.line(amounts, curve.map((one) => one.mean), "grey thin faint");
   });

@@ -59,7 +59,7 @@ const columns = (points) => [points.map((p) => p[0]), points.map((p) => p[1])];
 function draw(stage, model) {
   const [tasks, phi, alpha, beta, steps] = setting(model), flat = phi.length === 1;
   const moment = model.get("moment"), result = metaStep(tasks, phi, alpha, beta, steps);
-  const [left, right] = stage.boxes(1, 1);
+  const [left, right] = stage.boxes([1, 1]);
   const labels = flat ? { y: [0, HIGHEST], ylabel: "loss" } : { y: Y, ylabel: "second coordinate" };
   const axes = stage.axes(left, { x: X, xlabel: flat ? "θ" : "first coordinate", title: "one meta-update", ...labels });
   const outer = stage.axes(right, { x: X, xlabel: flat ? "φ" : "first coordinate", title: `${UPDATES} meta-updates`, ...labels });

@@ -14,9 +14,8 @@ function draw(stage, model) {
   readers.slice(0, 2).forEach((reader, r) => stage.text(0, 2 * cell + 18 + 16 * r, reader, { class: "small" }));
   for (let row = 0; row < 2; row += 1) {
     for (let digit = 0; digit < 10; digit += 1) {
-      const from = (((t * numbers.shift.length + s) * 2 + row) * 10 + digit) * size * size, x = left + digit * cell;
-      const picture = Array.from(pictures.subarray(from, from + size * size), (value) => value / 255);
-      stage.picture(picture, size, x + 3, row * (cell + 4), cell - 6);
+      const x = left + digit * cell;
+      stage.thumbnail(pictures, ((t * numbers.shift.length + s) * 2 + row) * 10 + digit, size, x + 3, row * (cell + 4), cell - 6);
       if (row === 0) continue;
       answers.forEach((read, r) => {
         const wrong = read[digit] !== digit;
@@ -26,14 +25,11 @@ function draw(stage, model) {
   }
 
   const top = 2 * cell + 48, table = model.get("accuracies");
-  const [one, two] = stage.boxes(1, 1).map((box) => {
-    const height = (stage.height - top) / (stage.narrow ? 2 : 1);
-    return { ...box, y: top + (box.y > 0 ? height : 0), height };
-  });
+  const [one, two] = stage.boxes([1, 1], top);
   const over = stage.axes(one, { x: [numbers.degrees[0], numbers.degrees.at(-1)], y: [0, 100], xlabel: "turned by up to, degrees", ylabel: "accuracy, %" });
   const by = stage.axes(two, { x: [numbers.shots[0], numbers.shots.at(-1)], y: [0, 100], logx: true, xlabel: "labels per class, K", ylabel: "accuracy, %" });
   const said = readers.map((reader, r) => {
-    const at = (k, t) => { const { mean, spread } = summary(table[r][k][t][s]); return { mean: 100 * mean, spread: 100 * spread }; };
+    const at = (k, t) => summary(table[r][k][t][s], 100);
     const along = numbers.degrees.map((_, i) => at(k, i)), up = numbers.shots.map((_, i) => at(i, t)), here = at(k, t);
     over.line(numbers.degrees, along.map((each) => each.mean), KINDS[r]);
     over.dots([numbers.degrees[t]], [here.mean], KINDS[r], 5);

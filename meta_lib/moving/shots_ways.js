@@ -10,7 +10,7 @@ function draw(stage, model) {
   const numbers = model.get("numbers"), learners = model.get("learners"), scores = model.get("scores");
   const w = nearest(numbers.ways, model.get("ways")), s = nearest(numbers.shots, model.get("shots"));
   const one = learners.indexOf(model.get("learner")), ways = numbers.ways[w], place = placeOf(numbers, w, s);
-  const top = 250, [left, right] = stage.boxes(1, 1).map((box) => ({ ...box, y: box.y > 0 ? top : 0, height: top }));
+  const below = (stage.narrow ? 2 : 1) * 250, [left, right] = stage.boxes([1, 1], 0, below);
 
   table(stage, model, left, { w, s, one });
   const axes = stage.axes(right, { x: [numbers.shots[0], numbers.shots.at(-1)], y: [0, 100], logx: true, xlabel: "shots K", ylabel: "accuracy, %", title: `${ways} ways` });
@@ -27,7 +27,6 @@ function draw(stage, model) {
   });
   axes.line([numbers.shots[0], numbers.shots.at(-1)], [100 / ways, 100 / ways], "grey dotted");
 
-  const below = stage.narrow ? 2 * top : top;
   const half = Math.ceil(learners.length / (stage.narrow ? 2 : 4));
   const across = stage.width / (stage.narrow ? 2 : 4);
   learners.forEach((name, l) => scores[place][l] && legend(stage, 8 + Math.floor(l / half) * across, below + 12 + 16 * (l % half), [[KINDS[l], name]]));
@@ -69,8 +68,8 @@ function episode(stage, model, top, place, ways, one) {
   for (let label = 0; label < ways; label += 1) {
     const x = (label % perRow) * size, y = top + Math.floor(label / perRow) * ((1 + QUERIES) * (size + 14) + 10);
     for (let row = 0; row <= QUERIES; row += 1) {
-      const from = (starts[place] + label * (1 + QUERIES) + row) * side * side;
-      stage.picture(Array.from(pixels.subarray(from, from + side * side), (value) => value / 255), side, x + 2, y + row * (size + 14), size - 4);
+      const number = starts[place] + label * (1 + QUERIES) + row;
+      stage.thumbnail(pixels, number, side, x + 2, y + row * (size + 14), size - 4);
       const read = row === 0 ? label : said[label * QUERIES + row - 1];
       const bad = row > 0 && said.length > 0 && read !== label;
       wrong += bad ? 1 : 0;
