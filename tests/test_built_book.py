@@ -18,7 +18,7 @@ import meta_lib
 ROOT = Path(__file__).parents[1]
 HTML = ROOT / "_build" / "html"
 TITLE = "Learning to Learn: an interactive book on meta-learning"
-WITHOUT_PAGE = ("checks", "commands", "figures", "moving")
+WITHOUT_PAGE = ("checks", "commands", "figures", "moving", "options")
 PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html"))
 PAGES = [page for page in PAGES if not page.startswith("_")]
 
@@ -238,6 +238,13 @@ def test_an_entry_leads_to_its_chapter_and_back(entry):
         address = f"{page.removeprefix('book/')}#{name}"
         back = [tag for tag in soup(f"book/{chapter}").select("article a[href]")]
         assert any(tag["href"].endswith(address) for tag in back), f"{chapter} does not link {name}"
+
+
+def test_a_table_is_a_table(page):
+    """A table that a cell makes as Markdown would else stand there as one paragraph of bars."""
+    faults = [tag.get_text()[:60] for tag in soup(page).select("article p") if re.search(
+        r"\|\s*[-–—]+\s*\|", tag.get_text())]  # fmt: skip
+    report(faults, f"{page} shows a table's marks")
 
 
 def test_names_in_code_lead_to_the_library(page):
