@@ -153,6 +153,7 @@ def test_a_run_is_made_by_one_command_and_goes_on(tmp_path, monkeypatch):
     run = json.loads((tmp_path / "trial" / "run.json").read_text())
     assert run["figures"]["few"]["trials"] == 2 * 5 * 2 and len(run["sessions"]) == 1
     assert run["command"] == f"python -m meta_lib train {words} --out results/trial"
-    assert run["sessions"][0]["commit"] and run["sessions"][0]["environment"]["torch"]
+    assert run["sessions"][0].keys() == {"commit", "environment", "seconds"}
+    assert run["sessions"][0]["environment"]["torch"] == torch.__version__
     assert make.state("trial").startswith("made")
     assert len(np.loadtxt(tmp_path / "trial" / "log.csv.gz", delimiter=",")) == 2
