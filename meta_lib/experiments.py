@@ -151,11 +151,9 @@ def optimizer(settings: Settings) -> Experiment:
 
 def _described(values: Tensor) -> dict[str, float | None]:
     mean, interval = estimate(values)
-    return {
-        "mean": _finite(mean),
-        "ci95": _finite(interval),
-        "median": _finite(values.median().item()),
-    }
+    # What has left the numbers is large; torch's median would be lost with it.
+    median = values.nan_to_num(nan=math.inf, posinf=math.inf).median().item()
+    return {"mean": _finite(mean), "ci95": _finite(interval), "median": _finite(median)}
 
 
 def _finite(value: float) -> float | None:

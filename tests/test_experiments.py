@@ -64,6 +64,8 @@ def test_an_error_beyond_all_numbers_is_json_all_the_same(tmp_path):
     found = result("evaluate", out, "--episodes", 5)
     assert found["mse_by_shots_and_steps"]["5"][10]["mean"] is None
     json.dumps(found, allow_nan=False)
+    some = experiments._described(torch.tensor([1.0, 3.0, math.nan, 2.0, 4.0]))
+    assert some == {"mean": None, "ci95": None, "median": 3.0}
 
 
 @pytest.mark.parametrize("on", ["quadratics", "digits"])
