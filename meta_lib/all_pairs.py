@@ -23,7 +23,7 @@ from meta_lib import checks
 from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.tasks.hands import other_hand
-from meta_lib.training import minimise
+from meta_lib.training import fit
 
 
 def softmax_loss(features: Tensor, labels: Tensor, scale: float = 24.0) -> Tensor:
@@ -77,12 +77,7 @@ def train(
         batches = zip(features, labels, strict=True)
         return torch.stack([softmax_loss(*batch, scale) for batch in batches]).mean()
 
-    network.train()
-    losses = minimise(
-        network.named_parameters(), loss, iterations, beta, decay=True, label="all pairs", run=run
-    )
-    network.eval()
-    return losses
+    return fit(network, loss, iterations, beta, "all pairs", run)
 
 
 @torch.no_grad()

@@ -35,7 +35,7 @@ from meta_lib.options import (
     TASKS,
 )
 from meta_lib.runs import NotACheckpoint
-from meta_lib.tasks.episodes import Episode, check_episode, one_group, sample_episode
+from meta_lib.tasks.episodes import Episode, check_episode, task_source
 from meta_lib.tasks.folders import NotAnImage, entries, flat_folder, image_folder
 from meta_lib.tasks.hands import quarter_turns
 from meta_lib.tasks.omniglot import NotOmniglot, one_shot_runs
@@ -250,10 +250,10 @@ def compare(checkpoints: tuple[Path, ...], device: str | None, as_json: bool, **
     """
     with _failing_well(device):
         named = {path.resolve().name: path for path in checkpoints}
-        for path in named.values():
-            settings = learners.load(path)[1]
+        trained = [learners.load(path)[1] for path in named.values()]
+        for settings in trained:
             _check_ways(settings, options["ways"])
-        shape = learners.load(checkpoints[0])[1] | {"ways": options["ways"]}
+        shape = trained[0] | {"ways": options["ways"]}
         test = _episodes(shape, "test", **options)
         choosing = {**options, "episodes": min(40, options["episodes"]), "seed": VALIDATION}
         rows = comparison.compare(named, _episodes(shape, "validation", **choosing), test, shape)
@@ -343,13 +343,8 @@ def _episodes(
     data = data or settings["data"]
     folder = folder or (settings["data_folder"] if data == settings["data"] else None)
     image_set = load_part(data, part, settings["size"], folder)
-    generator = Generator().manual_seed(seed)
-
-    def one() -> Episode:
-        classes = one_group(image_set, ways, generator) if within else image_set
-        return sample_episode(classes, ways, shots, queries, generator)
-
-    return [one() for _ in range(episodes)]
+    task = task_source(image_set, ways, shots, queries, Generator().manual_seed(seed))
+    return [task(within) for _ in range(episodes)]
 
 
 def _measure(learner: learners.Learner, episodes: list[Episode]) -> dict:

@@ -35,7 +35,7 @@ from meta_lib.networks import (
     pooled_network,
 )
 from meta_lib.runs import NotACheckpoint, Run
-from meta_lib.tasks.episodes import Episode, ImageSet, one_group, sample_episode, stack
+from meta_lib.tasks.episodes import Episode, ImageSet, stack, task_source
 from meta_lib.tasks.hands import other_hand
 
 Settings = dict[str, Any]
@@ -273,16 +273,14 @@ def _sampler(
     settings: Settings, image_set: ImageSet, generator: Generator
 ) -> Callable[[], Episode]:
     """Return a function that draws a meta-batch, some of its tasks within a group of classes."""
-    ways, shots, queries = (settings[name] for name in ("ways", "shots", "queries"))
+    shape = (settings[name] for name in ("ways", "shots", "queries"))
+    task, redraw = task_source(image_set, *shape, generator), _redraw(settings, generator)
 
-    def task() -> Episode:
-        within = torch.rand((), generator=generator) < settings["within"]
-        classes = one_group(image_set, ways, generator) if within else image_set
-        return sample_episode(classes, ways, shots, queries, generator)
+    def within() -> bool:
+        return bool(torch.rand((), generator=generator) < settings["within"])
 
     def sample() -> Episode:
-        drawn = stack([task() for _ in range(settings["tasks"])])
-        redraw = _redraw(settings, generator)
+        drawn = stack([task(within()) for _ in range(settings["tasks"])])
         if redraw is not None:
             drawn = drawn._replace(support_x=redraw(drawn.support_x), query_x=redraw(drawn.query_x))
         return share(drawn)

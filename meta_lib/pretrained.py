@@ -20,7 +20,7 @@ from meta_lib.distributed import share
 from meta_lib.runs import Run
 from meta_lib.tasks.draws import whole_below
 from meta_lib.tasks.episodes import ImageSet
-from meta_lib.training import minimise
+from meta_lib.training import fit
 
 
 class Batch(NamedTuple):
@@ -55,8 +55,7 @@ def train(
         features = network(classes[0][:1]).shape[1]
     head = nn.Linear(features, len(classes)).to(device())
     # "head/…" is kept in checkpoints, which go on, and not in the model (`runs`).
-    weights = [*network.named_parameters()]
-    weights += [(f"head/{name}", weight) for name, weight in head.named_parameters()]
+    last = [(f"head/{name}", weight) for name, weight in head.named_parameters()]
 
     def loss() -> Tensor:
         labels = whole_below(torch.full((batch,), len(classes)), generator)
@@ -68,7 +67,4 @@ def train(
         x, y = share(Batch(x, labels.to(x.device)))
         return F.cross_entropy(head(network(x)), y)
 
-    network.train()
-    losses = minimise(weights, loss, iterations, beta, decay=True, label="pre-training", run=run)
-    network.eval()
-    return losses
+    return fit(network, loss, iterations, beta, "pre-training", run, last)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from meta_lib import checks
 from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
-from meta_lib.training import minimise
+from meta_lib.training import fit
 
 Logits = Callable[[Tensor, Tensor], Tensor]
 """From queries (…, queries, features) and prototypes (…, ways, features) to (…, queries, ways)."""
@@ -99,12 +99,7 @@ def train(
     def loss() -> Tensor:
         return episode_loss(network, sample(), logits)
 
-    network.train()
-    losses = minimise(
-        network.named_parameters(), loss, iterations, beta, decay=True, label="prototypes", run=run
-    )
-    network.eval()
-    return losses
+    return fit(network, loss, iterations, beta, "prototypes", run)
 
 
 @torch.no_grad()

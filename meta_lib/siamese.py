@@ -22,7 +22,7 @@ from meta_lib.distributed import share
 from meta_lib.runs import Run
 from meta_lib.tasks.draws import whole_below
 from meta_lib.tasks.episodes import Episode, ImageSet, check_episode
-from meta_lib.training import minimise
+from meta_lib.training import fit
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """From two sets of features that broadcast, (…, features), to how far apart they are, (…):
@@ -194,9 +194,8 @@ def train(
     Raises as `sample_pairs`, `contrastive_loss` and `training.minimise` do, before any step.
     """
     checks.positive("margin", margin)
-    weights = list(network.named_parameters())
-    if isinstance(measure, nn.Module):
-        weights += measure.named_parameters(prefix="measure")
+    learned = isinstance(measure, nn.Module)
+    weights = measure.named_parameters(prefix="measure") if learned else ()
 
     def loss() -> Tensor:
         drawn = sample_pairs(image_set, pairs, generator)
@@ -205,10 +204,7 @@ def train(
         drawn = share(drawn)
         return pair_loss(network, drawn, margin, measure)
 
-    network.train()
-    losses = minimise(weights, loss, iterations, beta, decay=True, label="Siamese", run=run)
-    network.eval()
-    return losses
+    return fit(network, loss, iterations, beta, "Siamese", run, weights)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from meta_lib import checks, distributed, runs
@@ -87,6 +87,27 @@ def minimise(
             optimizer.step()
             record(iteration=done + 1, loss=losses[-1], gradient_norm=norm, beta=rate)
             progress.set_postfix(loss=f"{losses[-1]:.3f}")
+    return losses
+
+
+def fit(
+    network: nn.Module,
+    loss: Callable[[], Tensor],
+    iterations: int,
+    beta: float,
+    label: str,
+    run: Run | None = None,
+    beside: Iterable[tuple[str, Tensor]] = (),
+) -> list[float]:
+    """Train a network in place, with a rate that falls from β to 0, and return the losses.
+
+    It is in training mode meanwhile, and in evaluation mode afterwards. The weights `beside` it are
+    trained too. Raises as `minimise` does.
+    """
+    network.train()
+    weights = [*network.named_parameters(), *beside]
+    losses = minimise(weights, loss, iterations, beta, decay=True, label=label, run=run)
+    network.eval()
     return losses
 
 

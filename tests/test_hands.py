@@ -80,11 +80,11 @@ def test_what_cannot_be_redrawn_is_refused(images, strength, message):
 def test_a_task_within_a_group_has_one_alphabet(generator):
     seen = set()
     for _ in range(40):
-        chosen = one_group(ALPHABETS, 3, generator)
+        chosen = one_group(groups(ALPHABETS), 3, generator)
         (alphabet,) = groups(chosen)
         assert chosen.keys() == groups(ALPHABETS)[alphabet].keys()
         sample_episode(chosen, 3, 1, 1, generator)
         seen.add(alphabet)
     assert seen == {"Latin", "Runes"}, "every group that is large enough, and no other"
     with pytest.raises(ValueError, match="ways must be at most 4, the number of classes in the l"):
-        one_group(ALPHABETS, 5, generator)
+        one_group(groups(ALPHABETS), 5, generator)

@@ -4,7 +4,7 @@ Explained in part 2, "Meta-learning and machine learning"; the term is Vinyals e
 https://arxiv.org/abs/1606.04080.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -88,19 +88,38 @@ def groups(image_set: ImageSet) -> dict[str, ImageSet]:
     return apart
 
 
-def one_group(image_set: ImageSet, ways: int, generator: Generator) -> ImageSet:
-    """Draw one of the groups that have at least `ways` classes, all of them alike, and return it.
+def one_group(apart: dict[str, ImageSet], ways: int, generator: Generator) -> ImageSet:
+    """Draw one of the `groups` that have at least `ways` classes, all of them alike.
 
     Raises ValueError if no group has so many.
     """
-    large = [group for group in groups(image_set).values() if len(group) >= ways]
+    large = [group for group in apart.values() if len(group) >= ways]
     if not large:
-        most = max(map(len, groups(image_set).values()), default=0)
         raise ValueError(
-            f"ways must be at most {most}, the number of classes in the largest group, "
-            f"for tasks within a group, but was {ways}"
+            f"ways must be at most {max(map(len, apart.values()), default=0)}, the number of "
+            f"classes in the largest group, for tasks within a group, but was {ways}"
         )
     return large[int(whole_below(torch.tensor(len(large)), generator))]
+
+
+def task_source(
+    image_set: ImageSet, ways: int, shots: int, queries: int, generator: Generator
+) -> Callable[[bool], Episode]:
+    """Return a function that draws one task after another, each as `sample_episode` does.
+
+    It is called with whether all classes of the task are to be of one group. What does not change
+    from task to task is checked and set apart once.
+
+    Raises as `sample_episode` does; the function as `one_group` does.
+    """
+    check_episode(image_set, ways, shots, queries)
+    apart = groups(image_set)
+
+    def draw(within: bool) -> Episode:
+        classes = one_group(apart, ways, generator) if within else image_set
+        return _draw(classes, ways, shots, queries, generator)
+
+    return draw
 
 
 def split_classes(image_set: ImageSet, *sizes: int, generator: Generator) -> list[ImageSet]:
