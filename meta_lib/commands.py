@@ -269,9 +269,12 @@ def compare(checkpoints: tuple[Path, ...], device: str | None, as_json: bool, **
 @click.option("--query", type=FOLDER, required=True,
               help="Folder of the images to be classified; with one folder a class, named as in "
               "the support folder, the answers are judged too.")  # fmt: skip
+@click.option("--clean", is_flag=True,
+              help="For photographs: even out the light, and cut each sign out of its "
+              "sheet.")  # fmt: skip
 @OUTPUT
 def classify(
-    checkpoint: Path, support: Path, query: Path, device: str | None, as_json: bool
+    checkpoint: Path, support: Path, query: Path, clean: bool, device: str | None, as_json: bool
 ) -> None:
     """Classify your own images with CHECKPOINT, from a few labelled ones.
 
@@ -279,9 +282,10 @@ def classify(
     """
     with _failing_well(device):
         learner, settings = learners.load(checkpoint)
-        known = image_folder(support, settings["size"])
+        read = {"size": settings["size"], "clean": clean}
+        known = image_folder(support, **read)
         _check_ways(settings, len(known))
-        files, images, labels = _queries(query, list(known), settings["size"])
+        files, images, labels = _queries(query, list(known), read)
         shots = torch.tensor([len(group) for group in known.values()])
         support_y = torch.arange(len(known)).repeat_interleave(shots).to(images.device)
         episode = Episode(torch.cat(list(known.values())), support_y, images, labels)
@@ -367,11 +371,11 @@ def _judged(right: list[list[bool]]) -> dict:
     }
 
 
-def _queries(folder: Path, classes: list[str], size: int):
+def _queries(folder: Path, classes: list[str], read: dict):
     """Return names, images and labels of the queries; labels are None for a folder of images."""
     if not any(entry.is_dir() for entry in entries(folder)):
-        return *flat_folder(folder, size), None
-    groups = image_folder(folder, size)
+        return *flat_folder(folder, **read), None
+    groups = image_folder(folder, **read)
     unknown = [name for name in groups if name not in classes]
     if unknown:
         raise click.UsageError(

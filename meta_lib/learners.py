@@ -54,13 +54,15 @@ class Learner(NamedTuple):
 
     `weights` and `buffers` are its tensors by name, as they stand in its checkpoint. `train` takes
     an image set, a generator and a run and returns the losses. `classify` goes from an episode to
-    the labels of its queries.
+    the labels of its queries. `embed` goes from images to feature vectors, in learners of a metric;
+    the others have none.
     """
 
     weights: dict[str, Tensor]
     buffers: dict[str, Tensor]
     train: Callable[[ImageSet, Generator, Run], list[float]]
     classify: Callable[[Episode], Tensor]
+    embed: Callable[[Tensor], Tensor] | None = None
 
 
 def siamese_network(settings: Settings) -> Learner:
@@ -109,7 +111,7 @@ def siamese_network(settings: Settings) -> Learner:
 
     embed = partial(all_pairs.embed_copies, network, copies=copies) if copies else network
     classify = partial(siamese.classify, embed, measure=measure)
-    return Learner(weights, dict(network.named_buffers()), train, classify)
+    return Learner(weights, dict(network.named_buffers()), train, classify, embed)
 
 
 def prototypical_network(settings: Settings) -> Learner:
@@ -123,7 +125,8 @@ def prototypical_network(settings: Settings) -> Learner:
         )
 
     weights, buffers = dict(network.named_parameters()), dict(network.named_buffers())
-    return Learner(weights, buffers, train, partial(prototypes.classify, network, logits=logits))
+    classify = partial(prototypes.classify, network, logits=logits)
+    return Learner(weights, buffers, train, classify, network)
 
 
 def pretrained_network(settings: Settings) -> Learner:
@@ -143,7 +146,7 @@ def pretrained_network(settings: Settings) -> Learner:
         )
 
     weights, buffers = dict(network.named_parameters()), dict(network.named_buffers())
-    return Learner(weights, buffers, train, partial(prototypes.classify, network))
+    return Learner(weights, buffers, train, partial(prototypes.classify, network), network)
 
 
 def maml_learner(settings: Settings) -> Learner:

@@ -22,6 +22,7 @@ from meta_lib.commands import meta_lib
 from meta_lib.learners import VARIANTS
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.parts import PARTS, deal, load_part
+from meta_lib.tasks.snapshots import write_snapshots
 
 SMALL = "--iterations 2 --filters 4 --size 14 --episodes 2".split()
 
@@ -204,6 +205,24 @@ def test_own_images_are_classified(models, own_images):
                "--query", own_images / "flat")  # fmt: skip
     first = flat["predictions"][0]
     assert said.stdout.splitlines()[0] == f"{first['file']}: {first['class']}"
+
+
+def test_cleaning_reaches_both_folders(models, tmp_path):
+    """The signs are small on their sheets: what is read at all depends on being cut out."""
+    write_snapshots(tmp_path / "wide", ["a", "b", "c"], photos=4, margin=100)
+    for place, numbers in (("shown", (0, 1)), ("new", (2, 3))):
+        for name in "abc":
+            for number in numbers:
+                target = tmp_path / place / name / f"{number}.png"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (tmp_path / "wide" / name / f"0{number}.png").rename(target)
+    folders = ["--support", tmp_path / "shown", "--query", tmp_path / "new"]
+    plain, clean = (
+        result("classify", models / "protonet", *folders, *more) for more in ([], ["--clean"])
+    )
+    assert [each["class"] for each in plain["predictions"]] != [
+        each["class"] for each in clean["predictions"]
+    ]
 
 
 def test_a_class_that_was_not_shown_is_refused(models, own_images):

@@ -232,3 +232,40 @@ def test_folders_of_another_layout_are_refused(tmp_path):
     write(tmp_path / "deep" / "Latin" / "character01" / "1.png", encoded(drawing()))
     with pytest.raises(ValueError, match="Latin must hold nothing but.*a folder character01"):
         image_folder(tmp_path / "deep")
+
+
+def photographed(shadow, margin=20, shift=0):
+    """A slanted stroke on paper whose light falls off from the left to the right."""
+    height, width = 80 + 2 * margin, 80 + 4 * margin
+    pixels = np.full((height, width), 230.0)
+    for step in range(60):
+        row, column = margin + 10 + step, margin + 10 + step // 2 + shift
+        pixels[row : row + 6, column : column + 6] = 40
+    return Image.fromarray((pixels * np.linspace(1, 1 - shadow, width)).astype(np.uint8))
+
+
+def cleaned(image):
+    return read_ink(encoded(image), 32, "photo", clean=True)
+
+
+def test_cleaning_takes_a_shadow_for_paper():
+    dark = read_ink(encoded(photographed(0.5)), 32, "photo")
+    assert dark[:, -4:].mean() > 0.2, "without it, the dark side is ink"
+    assert cleaned(photographed(0.5))[:, -6:].max() < 0.05
+    assert np.abs(cleaned(photographed(0.5)) - cleaned(photographed(0.0))).mean() < 0.02
+
+
+@pytest.mark.parametrize(("margin", "shift"), [(20, 30), (60, 0), (60, 100)])
+def test_cleaning_finds_the_sign_on_its_sheet(margin, shift):
+    found, expected = cleaned(photographed(0.1, margin, shift)), cleaned(photographed(0.1))
+    assert np.abs(found - expected).mean() < 0.03
+    rows = np.nonzero(found.max(axis=1) > 0.3)[0]
+    assert 32 - 1 - rows.max() - rows.min() in (-1, 0, 1), "in the middle"
+    assert 0.6 < (rows.max() - rows.min() + 1) / 32 < 0.75
+
+
+def test_cleaning_knows_light_ink_and_blank_paper():
+    image = photographed(0.0)
+    negative = Image.fromarray(255 - np.asarray(image))
+    assert np.abs(cleaned(negative) - cleaned(image)).mean() < 0.05
+    assert cleaned(Image.new("L", (30, 20), 255)).max() == 0

@@ -1,8 +1,9 @@
 """Image folders: a user's own images, and how an image file becomes ink on paper.
 
 Every image set of the book is grey with ink 1 on paper 0. Pictures come otherwise: in colour, of
-any shape, light on dark, on paper that a camera saw as grey. `read_ink` makes them alike.
-Used in part 5, "Few-shot character recognition".
+any shape, light on dark, on paper that a camera saw as grey. `read_ink` makes them alike, and with
+`clean` it evens out the light and cuts a sign out of its sheet. Used in part 5, "Few-shot
+character recognition" and "Your own images".
 """
 
 import io
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFilter, ImageOps
 from torch import Tensor
 
 from meta_lib import checks
@@ -23,13 +24,16 @@ from meta_lib.tasks.episodes import ImageSet
 # Named one by one, because Pillow's list has kinds that start other programs.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
 MAX_PIXELS = 50_000_000
+CLEAN_SIDE = 512
+PAPER_SIDE = 48
+FILLED = 0.65
 
 
 class NotAnImage(ValueError):
     """A file that should be an image is something else, or is damaged."""
 
 
-def image_folder(path: str | os.PathLike, size: int = 28) -> ImageSet:
+def image_folder(path: str | os.PathLike, size: int = 28, clean: bool = False) -> ImageSet:
     """Return {folder name: images (samples, 1, size, size)}: one folder a class, ordered by name.
 
     Every file in a class's folder must be an image that `read_ink` can read, of any size and
@@ -43,10 +47,12 @@ def image_folder(path: str | os.PathLike, size: int = 28) -> ImageSet:
     classes = [entry for entry in entries(Path(path)) if entry.is_dir()]
     if not classes:
         raise ValueError(f"{path} must hold one folder of images for each class, but holds none")
-    return {folder.name: flat_folder(folder, size)[1] for folder in classes}
+    return {folder.name: flat_folder(folder, size, clean)[1] for folder in classes}
 
 
-def flat_folder(path: str | os.PathLike, size: int = 28) -> tuple[list[str], Tensor]:
+def flat_folder(
+    path: str | os.PathLike, size: int = 28, clean: bool = False
+) -> tuple[list[str], Tensor]:
     """Return the names and images (samples, 1, size, size) of a folder's files, ordered by name.
 
     For images without classes, such as queries. Raises as `image_folder` does.
@@ -58,11 +64,13 @@ def flat_folder(path: str | os.PathLike, size: int = 28) -> tuple[list[str], Ten
     for file in files:
         if file.is_dir():
             raise ValueError(f"{path} must hold nothing but images, but holds a folder {file.name}")
-    images = [read_ink(file.read_bytes(), size, str(file)) for file in files]
+    images = [read_ink(file.read_bytes(), size, str(file), clean=clean) for file in files]
     return [file.name for file in files], placed(torch.from_numpy(np.stack(images))[:, None])
 
 
-def read_ink(content: bytes, size: int, name: str, formats: Sequence[str] = FORMATS) -> np.ndarray:
+def read_ink(
+    content: bytes, size: int, name: str, formats: Sequence[str] = FORMATS, clean: bool = False
+) -> np.ndarray:
     """Return the image in an image file's bytes as ink on paper, (size, size), from 0 to 1.
 
     The image is made grey, what is transparent becoming white; then it is shrunk or enlarged until
@@ -70,6 +78,9 @@ def read_ink(content: bytes, size: int, name: str, formats: Sequence[str] = FORM
     shade is the median along the image's border. Where that is dark, the image is light ink on dark
     paper, and is turned into its negative first. Ink is then how much darker a pixel is than the
     paper, as a share: 0 on the paper or lighter, 1 for black.
+
+    With `clean` the paper's shade is found at each place, as the lightest around it, so that a
+    shadow is no ink; and the picture is cut so that the ink's longer side is 65 % of the square.
 
     Raises NotAnImage, with the `name`, if the bytes are not a whole image in one of the formats,
     or hold more than 50 million pixels.
@@ -81,6 +92,8 @@ def read_ink(content: bytes, size: int, name: str, formats: Sequence[str] = FORM
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
                 grey = _grey(ImageOps.exif_transpose(image))
+        if clean:
+            grey = _cleaned(grey)
         pixels = np.asarray(grey)
         border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
         paper = int(np.median(border))
@@ -91,6 +104,25 @@ def read_ink(content: bytes, size: int, name: str, formats: Sequence[str] = FORM
     if paper < 128:
         shades, paper = 255 - shades, 255 - paper
     return (1 - shades / paper).clip(min=0)
+
+
+def _cleaned(grey: Image.Image) -> Image.Image:
+    """Return dark ink on white paper under even light, cut out of its sheet with a margin."""
+    grey.thumbnail((CLEAN_SIDE, CLEAN_SIDE))
+    shades = np.asarray(grey)
+    if np.median(np.concatenate([shades[0], shades[-1], shades[:, 0], shades[:, -1]])) < 128:
+        shades = 255 - shades
+    # The lightest shade nearby is looked for on a small copy: a wide filter on many pixels is slow.
+    small = Image.fromarray(shades).resize((PAPER_SIDE, PAPER_SIDE), Image.Resampling.BOX)
+    lightest = small.filter(ImageFilter.MaxFilter(PAPER_SIDE // 8 * 2 + 1))
+    paper = lightest.filter(ImageFilter.BoxBlur(PAPER_SIDE // 8)).resize(grey.size)
+    ink = (1 - shades / np.maximum(paper, 1)).clip(min=0)
+    rows, columns = np.nonzero(ink >= 0.4 * ink.max())
+    tall, wide = ((found.min(), found.max() + 1) for found in (rows, columns))
+    longer = max(tall[1] - tall[0], wide[1] - wide[0])
+    margin = round(longer * (1 / FILLED - 1) / 2)
+    cut = np.pad(ink, margin)[tall[0] : tall[1] + 2 * margin, wide[0] : wide[1] + 2 * margin]
+    return Image.fromarray((255 * (1 - cut)).round().astype(np.uint8))
 
 
 def _grey(image: Image.Image) -> Image.Image:
