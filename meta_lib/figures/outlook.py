@@ -10,30 +10,26 @@ from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, RED, describe, subplots
 LANES = {"metric": BLUE, "initialisation": GREEN, "update rule": RED, "memory, context": ORANGE}
 
 
-def timeline(works: Sequence[tuple[int, str, str]]) -> Figure:
-    """Draw works (year, lane, words) along the years, a lane for each thing that is learned."""
+def timeline(works: dict[str, Sequence[str]]) -> Figure:
+    """Draw works, "Name year", along the years, a lane for each of the `LANES` that is learned."""
     figure, axes = subplots(figsize=(7, 4.6))
     for row, (lane, colour) in enumerate(LANES.items()):
         place = len(LANES) - row
-        own = sorted((year, words) for year, of, words in works if of == lane)
+        own = sorted((int(words.split()[-1]), words) for words in works[lane])
         axes.axhline(place, color=colour, linewidth=2, alpha=0.4)
         for number, (year, words) in enumerate(own):
             # Names in four heights, so that neighbours in time do not lie on each other.
             height = (0.13, 0.31, -0.2, -0.38)[number % 4]
             axes.plot([year, year], [place, place + height * 0.75], color=colour, linewidth=0.8)
             axes.plot(year, place, "o", color=colour, markersize=4)
-            axes.annotate(f"{words} {year}", (year, place + height), ha="right", fontsize=7,
+            axes.annotate(words, (year, place + height), ha="right", fontsize=7,
                           va="center", color=BLACK)  # fmt: skip
     axes.set(yticks=range(len(LANES), 0, -1), yticklabels=list(LANES), xlim=(1978, 2025),
              ylim=(0.4, len(LANES) + 0.6))  # fmt: skip
     axes.grid(False)
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
-    said = "; ".join(
-        f"{lane}: "
-        + ", ".join(f"{words} {year}" for year, of, words in sorted(works) if of == lane)
-        for lane in LANES
-    )
+    said = "; ".join(f"{lane}: {', '.join(works[lane])}" for lane in LANES)
     return describe(figure, f"A timeline of works, by what is learned. {said}.")
 
 
