@@ -1,6 +1,8 @@
 """What must hold for every stored notebook; none is run here."""
 
+import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
@@ -13,6 +15,8 @@ NOTEBOOKS = sorted(
     for path in ROOT.glob("book/**/*.ipynb")
     if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
 )
+CHAPTERS = [name for name in NOTEBOOKS if name != "book/intro.ipynb"]
+FEWEST_EXERCISES = 4
 LONGEST_CELL, LONGEST_SOLUTION = 15, 25
 LARGEST_FILE = 1_000_000
 SHORTEST_DESCRIPTION = 40
@@ -265,3 +269,89 @@ def test_code_asks_no_other_host(notebook):
         for match in NETWORK.finditer(cell.source)
     ]
     report(faults, "requests to other hosts; data comes through meta_lib")
+
+
+EXERCISE = re.compile(
+    r"### Exercise (\d) \((understanding|change of code|find the mistake|small project)\): \S"
+)
+FOLDED = {"source_hidden": True, "outputs_hidden": True}
+
+
+def tags(cell):
+    """Return a cell's tags."""
+    return cell.metadata.get("tags", [])
+
+
+def sections(notebook):
+    """List (heading, the cells from there to the next heading of its level or a higher one)."""
+    starts = [
+        (i, len(found[1]), found[2])
+        for i, text in prose(notebook)
+        for found in re.finditer(r"^(#{1,6})\s+(.+)$", text, re.MULTILINE)
+    ]
+    return [
+        (
+            title,
+            notebook.cells[
+                i : next((k for k, deep, _ in starts[n + 1 :] if deep <= level), None)
+                or len(notebook.cells)
+            ],
+        )
+        for n, (i, level, title) in enumerate(starts)
+    ]
+
+
+def names_in(source, context):
+    """Return the names that Python source binds (`ast.Store`) or uses (`ast.Load`)."""
+    nodes = list(ast.walk(ast.parse(source)))
+    names = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, context)}
+    defined = {n.name for n in nodes if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    return names | defined
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_exercises_have_a_start_and_a_folded_solution(notebook):
+    """Each exercise: its text, a cell to begin with, the solution, and what it shows, folded."""
+    at = [i for i, cell in enumerate(notebook.cells) if cell.source.startswith("### Exercise")]
+    found = [EXERCISE.match(notebook.cells[i].source) for i in at]
+    assert all(found), [notebook.cells[i].source[:60] for i in at]
+    assert [int(match[1]) for match in found] == list(range(1, len(at) + 1))
+    assert len(at) >= FEWEST_EXERCISES
+    for start, end in pairwise([*at, len(notebook.cells)]):
+        begin, solution, explained = notebook.cells[start + 1], *split(notebook, start + 2, end)
+        title = notebook.cells[start].source.splitlines()[0]
+        assert tags(begin) == ["exercise"], f"{title}: the next cell is for the reader to begin"
+        assert solution, f"{title}: no solution"
+        for cell in solution:
+            assert cell.source.startswith("# @title Solution to exercise "), title
+            assert tags(cell)[:2] == ["hide-cell", "solution"], title
+            assert (cell.metadata.get("jupyter"), cell.metadata.get("cellView")) == (
+                FOLDED,
+                "form",
+            ), f"{title}: the solution stands open in JupyterLab or in Colab"
+        given = names_in(begin.source, ast.Store)
+        used = set().union(*(names_in(cell.source, (ast.Load, ast.Store)) for cell in solution))
+        assert given & used, f"{title}: the solution goes on from nothing that the cell begins"
+        assert explained.source.startswith("<details><summary>Solution"), title
+        assert explained.source.rstrip().endswith("</details>"), title
+
+
+def split(notebook, start, end):
+    """Return the code cells from `start` on, and the first cell after them."""
+    after = next(i for i in range(start, end) if notebook.cells[i].cell_type != "code")
+    return notebook.cells[start:after], notebook.cells[after]
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_chapters_are_built_alike(notebook):
+    """Goals, time, a claim put to the test, what goes wrong, the answer in numbers, what next."""
+    opening = notebook.cells[0].source
+    assert "Afterwards you " in opening and "Reading takes " in opening
+    found = sections(notebook)
+    titles = [title for title, _ in found]
+    for wanted in ("A claim, tested", "What goes wrong", "Exercises", "The answer"):
+        assert any(title.startswith(wanted) for title in titles), f"no heading {wanted!r}"
+    answer = next(cells for title, cells in found if title.startswith("The answer"))
+    assert any(cell.cell_type == "code" and cell.outputs for cell in answer), "numbers, by a cell"
+    reading = next(cells for title, cells in found if title == "Further reading")[0].source
+    assert reading.count("\n- ") >= 3 and "To go on with" in reading
