@@ -182,6 +182,18 @@ def test_every_reference_is_listed():
     assert len(listed) == len(keys), f"{len(keys)} references, {len(listed)} on the page"
 
 
+def test_every_term_and_cited_work_is_in_the_index():
+    """Terms lead to sections of chapters, and works that a chapter cites stand by their names."""
+    page = soup("book/term-index.html")
+    items = {item.find("strong").get_text(): item for item in page.select("article li")}
+    terms = re.findall(r"^### (.+)$", (ROOT / "book/glossary.md").read_text(encoding="utf-8"), re.M)
+    assert set(terms) <= set(items)
+    faults = [name for name, item in items.items() if not item.select('a[href*=".html#"]')]
+    report(faults, "entries of the index without a section")
+    snell = items["Snell, Swersky & Zemel (2017)"].get_text()
+    assert "Siamese networks" in snell and "What meta-learning offers" in snell
+
+
 @cache
 def library():
     """Collect the public functions and classes of the library: name to page and object."""
