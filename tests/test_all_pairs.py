@@ -1,5 +1,7 @@
 """The softmax over all pairs of a batch: against the formula, a library, and a training."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from torch import nn
 
 from meta_lib import all_pairs, siamese
 from meta_lib.networks import pooled_network
+from meta_lib.runs import Run
 from meta_lib.tasks.episodes import sample_episodes
 from meta_lib.tasks.glyphs import glyphs
 
@@ -115,3 +118,15 @@ def test_copies_are_averaged_as_directions(monkeypatch):
     )
     with pytest.raises(ValueError, match="copies must be"):
         all_pairs.embed_copies(network, images, -1)
+
+
+def test_what_training_does_by_itself(tmp_path, generator):
+    episodes = sample_episodes(glyphs(6, 4, size=8), 2, 3, 1, 2, generator)
+    one = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    other = copy.deepcopy(one)
+    all_pairs.train(one, lambda: episodes, 2, run=Run(tmp_path, {}))
+    all_pairs.train(other, lambda: episodes, 2, beta=1e-3, scale=24.0)
+    assert torch.equal(one[1].weight, other[1].weight)
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 2
+    by_default = all_pairs.softmax_loss(torch.eye(7), LABELS)
+    assert by_default == all_pairs.softmax_loss(torch.eye(7), LABELS, 24.0)

@@ -1,5 +1,6 @@
 """MAML against closed forms, finite differences, a second implementation and another library."""
 
+import json
 import warnings
 
 import pytest
@@ -539,3 +540,15 @@ def test_step_weights_must_be_as_many_as_steps():
     tasks = parabolas([1.0], [2.0], [2.0], [1.5])
     with pytest.raises(ValueError, match="step_weights must hold 3 numbers, but held 2"):
         maml.meta_loss(vmap(parabola), phi_of(0.7), tasks, 0.1, 3, step_weights=[0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("decay", "rates"), [(False, [0.01] * 4), (True, [0.01, 0.0075, 0.005, 0.0025])]
+)
+def test_the_meta_rate_falls_to_nothing_with_decay_alone(decay, rates, tmp_path, generator):
+    network = mlp(1, 5, 1)
+    tasks = sample_points(sample_waves(4, generator), 5, 5, generator)
+    loss, run = loss_of(network, F.mse_loss), Run(tmp_path, {})
+    maml.train(network, loss, lambda: tasks, 4, 0.01, beta=0.01, decay=decay, run=run)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["beta"] for line in log] == pytest.approx(rates)

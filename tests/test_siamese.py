@@ -433,3 +433,15 @@ def test_nonsense_is_refused(call, message, generator):
     image_set = {"a": torch.rand(3, 1, 4, 4), "b": torch.rand(3, 1, 4, 4)}
     with pytest.raises(ValueError, match=message):
         call(image_set, generator)
+
+
+def test_redrawing_reaches_both_sides_of_a_pair(generator):
+    """The loss of a step is that of the redrawn pairs, each side redrawn from itself."""
+    image_set = glyphs(6, 6, size=8)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
+    pairs = siamese.sample_pairs(image_set, 8, torch.Generator().manual_seed(3))
+    redrawn = pairs._replace(x1=1 - pairs.x1, x2=1 - pairs.x2)
+    expected = siamese.pair_loss(network, redrawn, 1.0).item()
+    own = torch.Generator().manual_seed(3)
+    (loss,) = siamese.train(network, image_set, 1, own, 8, redraw=lambda images: 1 - images)
+    assert loss == pytest.approx(expected)
