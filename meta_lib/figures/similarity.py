@@ -127,3 +127,28 @@ def disagreement(spreads: list[float], shares: list[float]) -> Figure:
         f"from {100 * shares[0]:.0f} % when all norms are equal to {100 * shares[-1]:.0f} % when "
         f"their logarithm has spread {spreads[-1]:g}.",
     )
+
+
+def forces_by_angle(degrees: Tensor, forces: dict[tuple[str, float], Tensor]) -> Figure:
+    """Draw the size of the loss's slope over the angle, of similar and of different pairs.
+
+    `forces` has a value for each angle; its keys are the name of a distance, and Y.
+    """
+    figure, panels = subplots(1, 2, figsize=(7.5, 3.3), sharey=True)
+    names = list(dict.fromkeys(name for name, _ in forces))
+    at, words = (degrees - 15).abs().argmin(), []
+    for axes, different, title in zip(panels, (0, 1), ("pull", "push"), strict=True):
+        kind = "different" if different else "similar"
+        for name, colour, line in zip(names, (BLUE, ORANGE), ("-", "--"), strict=True):
+            force = forces[name, different]
+            axes.plot(degrees.cpu().numpy(), force.cpu().numpy(), line, color=colour, label=name)
+            words.append(f"the {title} by the {name} distance is {force[at]:.2f}")
+        axes.set(title=f"{kind} pairs: the {title}", xlabel="angle ω, degrees")
+        axes.set_xticks(range(0, 181, 45))
+    panels[0].set_ylabel("size of the slope dL/dω")
+    panels[0].legend()
+    return describe(
+        figure,
+        f"The size of the loss's slope over the angle, 0 to 180 degrees, for similar pairs and for "
+        f"different ones. At 15 degrees {', '.join(words)}.",
+    )
