@@ -1,6 +1,7 @@
 """Work shared out to threads: every thread alone, and all set back afterwards."""
 
 import threading
+import time
 
 import pytest
 import torch
@@ -23,7 +24,7 @@ def test_results_come_in_order_and_the_threads_are_set_back(threads):
 
 
 def test_as_many_work_at_once_as_torch_has_threads(threads):
-    """Each waits until all are there: fewer workers would never get on, more would be seen."""
+    """Each waits until all are there, so fewer workers would never get on."""
     together, seen = threading.Barrier(threads, timeout=20), set()
 
     def work(_):
@@ -35,6 +36,22 @@ def test_as_many_work_at_once_as_torch_has_threads(threads):
     assert len(seen) == threads
     assert alone == [1] * threads, "each has torch's threads for itself"
     assert (threading.get_ident() in seen) == (threads == 1)
+
+
+def test_no_more_work_at_once_than_torch_has_threads(threads):
+    busy, most, lock = 0, 0, threading.Lock()
+
+    def work(_):
+        nonlocal busy, most
+        with lock:
+            busy += 1
+            most = max(most, busy)
+        time.sleep(0.01)
+        with lock:
+            busy -= 1
+
+    chunks.in_threads(work, range(12))
+    assert most <= threads
 
 
 def test_a_worker_that_fails_sets_the_threads_back(threads):
