@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book test notebooks results mutants benchmarks serve clean
+.PHONY: help book test notebooks results mutants benchmarks links serve clean
 
 help:
 	@echo "make book       build the book in $(HTML)/"
@@ -26,6 +26,7 @@ help:
 	@echo "make results    list the recorded runs and make those that are missing (RUNS=... for some only)"
 	@echo "make benchmarks measure the library beside others, by THREADS=1 or more (benchmarks/README.md)"
 	@echo "make mutants    break the algorithms line by line and see what the tests notice (20 minutes)"
+	@echo "make links      ask every address that the book links whether it is still there"
 	@echo "make serve      show the book at http://localhost:$(PORT)/ (PORT=... for another port)"
 	@echo "make clean      remove the built book and the Python environment"
 
@@ -77,6 +78,10 @@ mutants: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mutmut run
 	$(BIN)/mutmut results
+
+# Asks the whole world, so it is no part of `make test`.
+links: $(VENV)/.installed
+	$(BIN)/jupyter-book build --all --builder linkcheck .
 
 serve: book
 	$(BIN)/python -m http.server --bind localhost --directory $(HTML) $(PORT)
