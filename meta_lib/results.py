@@ -22,16 +22,17 @@ RECIPES = "recipes.toml"
 
 @cache
 def folder() -> Path:
-    """Return the folder `results`: that beside the library, or else above the current folder.
+    """Return the folder of the runs: `results` in a clone, and with the library once installed.
 
-    Raises FileNotFoundError if there is none; `pip install` brings the library without it.
+    Raises FileNotFoundError if there is neither.
     """
-    for parent in (Path(__file__).parents[1], *Path.cwd().parents, Path.cwd()):
-        if (parent / "results" / RECIPES).exists():
-            return parent / "results"
+    package = Path(__file__).parent
+    for place in (package.parent / "results", package / "recorded"):
+        if (place / RECIPES).exists():
+            return place
     raise FileNotFoundError(
-        f"there is no folder results with a {RECIPES} beside the library or above {Path.cwd()}: "
-        "it comes with a clone of the book's repository. Start the notebook from one."
+        f"the recorded runs are neither in {package.parent / 'results'} nor in "
+        f"{package / 'recorded'}; `pip install` of the book's folder brings them"
     )
 
 

@@ -1,6 +1,9 @@
 """What the repository promises to its host: pinned workflows, small rights, make targets."""
 
 import re
+import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -48,3 +51,18 @@ def test_steps_are_make_targets(workflow):
 def test_ci_runs_what_the_workflows_run():
     ours = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert "\nmake test\n" in ours and "\nmake book\n" in ours
+
+
+def test_the_wheel_holds_what_the_notebooks_need(tmp_path):
+    """Built from what git knows: scripts and weights of figures, and the recorded runs."""
+    command = f"git checkout-index --all --prefix={tmp_path}/src/"
+    subprocess.run(command.split(), cwd=ROOT, check=True)
+    pip = "-m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir"
+    subprocess.run([sys.executable, *pip.split(), tmp_path, tmp_path / "src"], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    assert wheel.stat().st_size < 15e6
+    held = set(zipfile.ZipFile(wheel).namelist())
+    own = subprocess.check_output(["git", "ls-files", "meta_lib", "results"], cwd=ROOT, text=True)
+    needed = {re.sub("^results/", "meta_lib/recorded/", name) for name in own.splitlines()}
+    needed = {name for name in needed if not name.endswith("/.gitignore")}
+    assert sorted(needed - held) == []

@@ -109,11 +109,18 @@ def test_what_is_not_recorded_is_named(monkeypatch, tmp_path):
         results.record("parrot")
     with pytest.raises(KeyError, match="has no figure 'height'; it has official runs"):
         results.figure("siamese", "height")
-    results.folder.cache_clear()
-    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("place", ["lib/results", "lib/meta_lib/recorded"])
+def test_the_runs_lie_beside_the_library_or_within(place, monkeypatch, tmp_path):
+    """In a clone beside it, and within where it was installed."""
     monkeypatch.setattr(results, "__file__", str(tmp_path / "lib" / "meta_lib" / "results.py"))
-    with pytest.raises(FileNotFoundError, match="it comes with a clone"):
+    results.folder.cache_clear()
+    with pytest.raises(FileNotFoundError, match="the recorded runs are neither in .*lib.results"):
         results.folder()
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place / "recipes.toml").touch()
+    assert results.folder() == tmp_path / place
     results.folder.cache_clear()
 
 
