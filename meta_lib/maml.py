@@ -91,7 +91,7 @@ def meta_loss(
     first_order: bool = False,
     step_weights: Sequence[float] | None = None,
 ) -> Tensor:
-    """Return (1/N) Σᵢ Lᵢ(θᵢ'): the query loss after adaptation, averaged over N tasks.
+    """Return (1/B) Σᵢ Lᵢ(θᵢ'): the query loss after adaptation, averaged over B tasks.
 
     The episodes are stacked: each tensor has a first dimension of size N. The formula of part 4
     has the sum; with the mean, β does not depend on the number of tasks. With `step_weights`, one
@@ -169,7 +169,7 @@ def learned_rates(phi: Parameters, alpha: float) -> Alpha:
 def reptile_loss(
     loss: Loss, phi: Parameters, episodes: Episode, alpha: float, steps: int
 ) -> Tensor:
-    """Return ½ ‖φ - θᵢ'‖² / α, averaged over N tasks, with θᵢ' as constants.
+    """Return ½ ‖φ - θᵢ'‖² / α, averaged over B tasks, with θᵢ' as constants.
 
     Its gradient is Reptile's, (φ - mean of θᵢ') / α: step towards where the tasks' own training
     leads. Reptile knows no query set: θᵢ' is trained on all that the episode holds.
