@@ -58,7 +58,7 @@ def test_both_sides_see_each_other(browser, lab):
     first.wait_for(timeout=90_000)
     page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for(timeout=90_000)
     slider = page.locator("input[name=alpha]")
-    for _ in range(4):  # what is run while JupyterLab is still setting up is lost
+    for _ in range(10):  # what is run while JupyterLab is still setting up is lost
         run(page, 0)
         with suppress(TimeoutError):
             slider.wait_for(timeout=20_000)
