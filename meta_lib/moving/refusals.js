@@ -71,7 +71,7 @@ function draw(stage, model) {
   trade.line(curve.map((one) => one[0]), curve.map((one) => one[2]), "c4 dashed");
   trade.dots([at[0]], [at[1]], "c1", 5);
   trade.dots([at[0]], [at[2]], "c4", 5);
-  legend(stage, trade.inner.x + 8, trade.inner.y + trade.inner.height / 2 - 8, [["c1", "right among the answers"], ["c4 dashed", "strangers that get a name"]]);
+  legend(stage, trade.inner.x + 8, trade.inner.y + trade.inner.height / 2 - 8, [["c1", "answers right"], ["c4 dashed", "strangers named"]]);
 
   worst(stage, model, { truth, answers, scores, kinds, threshold, names, top: stage.height - foot + 14 });
   const { all, kept: named } = counted(kinds, scores, threshold), given = named[0] + named[1];
