@@ -27,8 +27,9 @@ def look(request, browser):
     context.close()
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "index.html"])
 def test_axe_finds_nothing(look, address, page):
+    """`index.html` is left out: it is no page, and only leads on to the first one."""
     look.goto(f"{address}/{page}")
     found = Axe().run(look).response["violations"]
     said = [f"{each['id']}: {each['nodes'][0]['html'][:150]}" for each in found]
