@@ -93,7 +93,7 @@ def meta_loss(
 ) -> Tensor:
     """Return (1/B) Σᵢ Lᵢ(θᵢ'): the query loss after adaptation, averaged over B tasks.
 
-    The episodes are stacked: each tensor has a first dimension of size N. The formula of part 4
+    The episodes are stacked: each tensor has a first dimension of size B. The formula of part 4
     has the sum; with the mean, β does not depend on the number of tasks. With `step_weights`, one
     number for each inner step, it is the sum of the query losses after every step, so weighted.
 
