@@ -17,7 +17,7 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book test notebooks results mutants benchmarks links serve clean
+.PHONY: help book test notebooks results mutants benchmarks links address serve clean
 
 help:
 	@echo "make book       build the book in $(HTML)/"
@@ -27,6 +27,7 @@ help:
 	@echo "make benchmarks measure the library beside others, by THREADS=1 or more (benchmarks/README.md)"
 	@echo "make mutants    break the algorithms line by line and see what the tests notice (20 minutes)"
 	@echo "make links      ask every address that the book links whether it is still there"
+	@echo "make address    say where the repository lies: URL=https://github.com/OWNER/NAME"
 	@echo "make serve      show the book at http://localhost:$(PORT)/ (PORT=... for another port)"
 	@echo "make clean      remove the built book and the Python environment"
 
@@ -82,6 +83,10 @@ mutants: $(VENV)/.installed
 # Asks the whole world, so it is no part of `make test`.
 links: $(VENV)/.installed
 	$(BIN)/jupyter-book build --all --builder linkcheck .
+
+# Where the repository lies: _config.yml says it, and the notebooks' first cells and the README follow.
+address:
+	@$(PYTHON) .github/address.py '$(URL)'
 
 serve: book
 	$(BIN)/python -m http.server --bind localhost --directory $(HTML) $(PORT)

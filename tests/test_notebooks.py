@@ -8,6 +8,8 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
+from bs4 import BeautifulSoup
+from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(
@@ -21,10 +23,20 @@ LONGEST_CELL, LONGEST_SOLUTION = 15, 25
 LARGEST_FILE = 1_000_000
 SHORTEST_DESCRIPTION = 40
 
+SET_UP = """\
+from importlib.util import find_spec
+
+if not find_spec("meta_lib"):  # in Colab, say: install it, and leave the PyTorch that is there
+    %pip install -q {address}/archive/main.zip"""
+
 FENCED_CODE = re.compile(r"^(`{3,}|~{3,})[^\n]*\n.*?^\1`*\s*$", re.MULTILINE | re.DOTALL)
 INLINE_CODE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 DIRECTIVE_OR_ROLE = re.compile(
     r"^\s*(?:`{3,}|:{3,}|~{3,})\s*\{.*|\{[\w:+-]+\}`[^`]*`|^\([\w-]+\)=\s*$", re.MULTILINE
+)
+LEFT_OVER = re.compile(
+    r"^\s*(?:`{3,}|:{3,}|~{3,})|\{[\w:+-]+\}`|\]\(|\)\{[.#\w]|^\([\w-]+\)=\s*$|^%\s|\[\^",
+    re.MULTILINE,
 )
 MACHINE_PATH = re.compile(r"/home/|/root/|/tmp/|/Users/|[A-Z]:\\|site-packages")
 MEMORY_ADDRESS = re.compile(r"0x[0-9a-f]{6,}", re.IGNORECASE)
@@ -136,6 +148,15 @@ def test_was_run_from_top_to_bottom(notebook):
     assert not cells or any(cell.outputs for _, cell in cells), "no cell has a stored output"
 
 
+def test_starts_with_the_set_up_cell(notebook):
+    """It installs `meta_lib` from the book's address where it is lacking; the pages leave it out."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    first, title = notebook.cells[:2]
+    assert first.source == SET_UP.format(address=config["repository"]["url"])
+    assert tags(first) == ["remove-cell"] and not first.outputs
+    assert title.cell_type == "markdown" and title.source.startswith("# ")
+
+
 def test_has_no_stored_error(notebook):
     faults = [
         f"cell {i}: {output.ename}: {output.evalue}"
@@ -169,6 +190,22 @@ def test_reads_well_without_myst(notebook):
         for match in DIRECTIVE_OR_ROLE.finditer(cell.source)
     ]
     report(faults, "MyST marks in Markdown cells")
+
+
+def test_plain_nbconvert_leaves_no_marks(notebook):
+    """GitHub's preview and Colab know Markdown and formulas, and nothing of MyST."""
+    page = BeautifulSoup(
+        HTMLExporter(embed_images=False).from_notebook_node(notebook)[0], "html.parser"
+    )
+    faults = []
+    for cell in page.select(".jp-MarkdownCell .jp-RenderedMarkdown"):
+        for code in cell.find_all(["pre", "code"]):
+            code.replace_with("code")
+        text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$", "formula", cell.get_text(), flags=re.DOTALL)
+        faults += [excerpt(match) for match in LEFT_OVER.finditer(text)]
+        faults += [str(a) for a in cell.find_all("a", href=True) if not a.get_text(strip=True)]
+    assert page.select(".jp-MarkdownCell .jp-RenderedMarkdown")
+    report(faults, "marks that only MyST understands")
 
 
 @pytest.mark.parametrize(
@@ -345,7 +382,7 @@ def split(notebook, start, end):
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_chapters_are_built_alike(notebook):
     """Goals, time, a claim put to the test, what goes wrong, the answer in numbers, what next."""
-    opening = notebook.cells[0].source
+    opening = notebook.cells[1].source
     assert "Afterwards you " in opening and "Reading takes " in opening
     found = sections(notebook)
     titles = [title for title, _ in found]
