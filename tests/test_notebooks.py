@@ -35,7 +35,7 @@ DIRECTIVE_OR_ROLE = re.compile(
     r"^\s*(?:`{3,}|:{3,}|~{3,})\s*\{.*|\{[\w:+-]+\}`[^`]*`|^\([\w-]+\)=\s*$", re.MULTILINE
 )
 LEFT_OVER = re.compile(
-    r"^\s*(?:`{3,}|:{3,}|~{3,})|\{[\w:+-]+\}`|\]\(|\)\{[.#\w]|^\([\w-]+\)=\s*$|^%\s|\[\^",
+    r"^\s*(?:`{3,}|:{3,}|~{3,})|\{[\w:+-]+\}`|\{[.#]\w|\{\w+=|^\([\w-]+\)=|^%\s|\]\(|\[\^",
     re.MULTILINE,
 )
 MACHINE_PATH = re.compile(r"/home/|/root/|/tmp/|/Users/|[A-Z]:\\|site-packages")
@@ -199,8 +199,11 @@ def test_plain_nbconvert_leaves_no_marks(notebook):
     )
     faults = []
     for cell in page.select(".jp-MarkdownCell .jp-RenderedMarkdown"):
+        faults += [str(code) for code in cell.select('code[class*="{"]')]
         for code in cell.find_all(["pre", "code"]):
-            code.replace_with("code")
+            code.replace_with("`code`")
+        for paragraph in cell.find_all("p"):
+            paragraph.insert_before("\n")
         text = re.sub(r"\$\$.*?\$\$|\$[^$]*\$", "formula", cell.get_text(), flags=re.DOTALL)
         faults += [excerpt(match) for match in LEFT_OVER.finditer(text)]
         faults += [str(a) for a in cell.find_all("a", href=True) if not a.get_text(strip=True)]
