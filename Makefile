@@ -7,6 +7,7 @@ BIN       := $(VENV)/bin
 HTML      := _build/html
 PORT      ?= 8000
 THREADS   ?= 1
+PINS      ?= requirements.txt
 NOTEBOOKS ?= $(shell find book -name '*.ipynb' -not -path '*/.*' | sort)
 
 LIBRARY := $(shell find meta_lib -type f -not -name '*.pyc')
@@ -17,11 +18,13 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book test notebooks results mutants benchmarks links address serve clean
+.PHONY: help book test alone colab notebooks results mutants benchmarks links address serve clean
 
 help:
 	@echo "make book       build the book in $(HTML)/"
 	@echo "make test       check the code, run the notebooks, build the book and check it"
+	@echo "make alone      run each notebook by itself, with only the library's wheel and Jupyter"
+	@echo "make colab      the same with the versions that Google Colab has today"
 	@echo "make notebooks  run the notebooks and store their outputs (NOTEBOOKS=... for some only)"
 	@echo "make results    list the recorded runs and make those that are missing (RUNS=... for some only)"
 	@echo "make benchmarks measure the library beside others, by THREADS=1 or more (benchmarks/README.md)"
@@ -55,9 +58,36 @@ _build/.library: $(VENV)/.installed $(LIBRARY)
 test: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/pytest --ignore-glob 'tests/test_built_*.py'
-	$(BIN)/pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -W default book
+	@$(MAKE) --no-print-directory alone
 	@$(MAKE) --no-print-directory book
 	$(BIN)/pytest tests/test_built_*.py
+
+# Each notebook by itself: in an empty folder, and in an environment with nothing but the wheel of
+# the library, what the wheel asks for, and Jupyter. Its outputs must be those that are stored,
+# unless PINS names other versions than the book's own.
+ALONE := _build/alone
+alone: $(VENV)/.installed
+	@rm -rf $(ALONE) build
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation --wheel-dir $(ALONE) .
+	@rm -rf build
+	@$(PYTHON) -m venv $(ALONE)/venv
+	@$(ALONE)/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --constraint $(PINS) $(ALONE)/*.whl ipykernel nbval pytest-xdist
+	@for notebook in $(NOTEBOOKS); do folder=$(ALONE)/run/$$(basename $$notebook .ipynb); \
+	  mkdir -p $$folder && cp $$notebook $$folder || exit 1; done
+	cd $(ALONE) && venv/bin/pytest --numprocesses auto --dist loadfile -W default run \
+	  $(if $(filter requirements.txt,$(PINS)),--nbval,--nbval-lax) \
+	  --nbval-sanitize-with $(CURDIR)/tests/nbval_sanitize.cfg
+
+# The same with the versions that Google Colab has today, as far as they can be had.
+COLAB := https://raw.githubusercontent.com/googlecolab/backend-info/main/pip-freeze.txt
+colab:
+	@mkdir -p _build
+	@curl --fail --silent --show-error --location $(COLAB) | sed -nE \
+	  -e 's|^([A-Za-z0-9_.-]+==[0-9][0-9a-z.]*)(\+.*)?$$|\1|p' \
+	  -e 's|^torch @ .*/torch-([0-9.]+)[^0-9.].*|torch==\1|p' > _build/colab.txt
+	@$(MAKE) --no-print-directory alone PINS=_build/colab.txt
 
 notebooks: $(VENV)/.installed
 	$(BIN)/jupyter nbconvert --to notebook --inplace --execute \

@@ -149,7 +149,7 @@ def test_was_run_from_top_to_bottom(notebook):
 
 
 def test_starts_with_the_set_up_cell(notebook):
-    """It installs `meta_lib` from the book's address where it is lacking; the pages leave it out."""
+    """It installs what is lacking, from the book's address; the rendered pages leave it out."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     first, title = notebook.cells[:2]
     assert first.source == SET_UP.format(address=config["repository"]["url"])

@@ -6,11 +6,13 @@ import sys
 import zipfile
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
+NOTEBOOKS = len(list((ROOT / "book").glob("**/[!.]*.ipynb")))
 TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
 
 
@@ -51,6 +53,47 @@ def test_steps_are_make_targets(workflow):
 def test_ci_runs_what_the_workflows_run():
     ours = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert "\nmake test\n" in ours and "\nmake book\n" in ours
+
+
+def test_what_repeats_the_address_follows_it(tmp_path):
+    """`make address` in a copy, there and back."""
+    subprocess.run(
+        ["git", "checkout-index", "--all", f"--prefix={tmp_path}/"], cwd=ROOT, check=True
+    )
+
+    def git(*arguments):
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True).stdout
+
+    def move(url):
+        command = ["make", "--silent", "address", f"URL={url}"]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+
+    def said(name):
+        return (tmp_path / name).read_text(encoding="utf-8")
+
+    git("init")
+    git("add", ".")
+    old = yaml.safe_load(said("_config.yml"))["repository"]["url"]
+    new = "https://github.com/Some-One/her.copy"
+    assert move(new).returncode == 0
+    assert yaml.safe_load(said("_config.yml"))["repository"]["url"] == new
+    assert not git("grep", "--name-only", "-e", old.removeprefix("https://github.com/"))
+    assert len(git("grep", "-l", f"{new}/archive/main.zip", "book").split()) == NOTEBOOKS
+    assert "https://some-one.github.io/her.copy/" in said("README.md")
+    refused = move("git@github.com:some-one/copy.git")
+    assert refused.returncode and "URL must be like https://github.com/" in refused.stderr
+    assert move(old).returncode == 0 and not git("diff", "--name-only")
+
+
+def test_the_readme_says_what_was_measured():
+    """Its table is the one that a cell of part 5 makes of the recorded runs."""
+    chapter = ROOT / "book/5-practice/how-far-from-the-papers.ipynb"
+    cells = nbformat.read(chapter, as_version=4).cells
+    outputs = [each for cell in cells for each in cell.get("outputs", [])]
+    tables = [each.get("data", {}).get("text/markdown", "").strip() for each in outputs]
+    (in_short,) = [table for table in tables if table.startswith("| in short")]
+    assert in_short in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_wheel_holds_what_the_notebooks_need(tmp_path):
