@@ -10,6 +10,9 @@ THREADS   ?= 1
 PINS      ?= requirements.txt
 NOTEBOOKS ?= $(shell find book -name '*.ipynb' -not -path '*/.*' | sort)
 
+# One file of tests, or one notebook, on each core.
+PARALLEL := --numprocesses auto --dist loadfile
+
 LIBRARY := $(shell find meta_lib -type f -not -name '*.pyc')
 SOURCES := _config.yml _toc.yml $(shell find book -type f -not -name '*.pyc' -not -path '*/.*')
 
@@ -57,10 +60,10 @@ _build/.library: $(VENV)/.installed $(LIBRARY)
 
 test: $(VENV)/.installed
 	$(BIN)/ruff check .
-	$(BIN)/pytest --ignore-glob 'tests/test_built_*.py'
+	$(BIN)/pytest $(PARALLEL) --ignore-glob 'tests/test_built_*.py'
 	@$(MAKE) --no-print-directory alone
 	@$(MAKE) --no-print-directory book
-	$(BIN)/pytest tests/test_built_*.py
+	$(BIN)/pytest $(PARALLEL) tests/test_built_*.py
 
 # Each notebook by itself: in an empty folder, and in an environment with nothing but the wheel of
 # the library, what the wheel asks for, and Jupyter. Its outputs must be those that are stored,
@@ -76,7 +79,7 @@ alone: $(VENV)/.installed
 	  --constraint $(PINS) $(ALONE)/*.whl ipykernel nbval pytest-xdist
 	@for notebook in $(NOTEBOOKS); do folder=$(ALONE)/run/$$(basename $$notebook .ipynb); \
 	  mkdir -p $$folder && cp $$notebook $$folder || exit 1; done
-	cd $(ALONE) && venv/bin/pytest --numprocesses auto --dist loadfile -W default run \
+	cd $(ALONE) && venv/bin/pytest $(PARALLEL) -W default run \
 	  $(if $(filter requirements.txt,$(PINS)),--nbval,--nbval-lax) \
 	  --nbval-sanitize-with $(CURDIR)/tests/nbval_sanitize.cfg
 
