@@ -1,5 +1,8 @@
 """What every moving figure has from the kit and its host, shown on the meta-update."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 from browser import put, show_figure, watched
 
@@ -112,3 +115,16 @@ def test_the_words_of_a_figure_have_no_address_in_memory():
     data, _ = figure._repr_mimebundle_()
     assert data["text/plain"] == repr(figure) and "0x" not in repr(figure)
     assert data["image/png"] and data["application/vnd.jupyter.widget-view+json"]
+
+
+def test_colab_is_told_how_to_show_a_figure(monkeypatch):
+    """Colab shows widgets of others only where their output names the manager that can."""
+    output = SimpleNamespace(
+        enable_custom_widget_manager=lambda: None,
+        _widgets=SimpleNamespace(_installed_url="https://colab.test/manager.js"),
+    )
+    monkeypatch.setitem(sys.modules, "google.colab.output", output)
+    data, metadata = MetaUpdate()._repr_mimebundle_()
+    view = "application/vnd.jupyter.widget-view+json"
+    assert metadata[view]["colab"]["custom_widget_manager"]["url"].endswith("manager.js")
+    assert {view, "image/png", "text/plain"} <= set(data)
