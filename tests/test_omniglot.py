@@ -3,12 +3,18 @@
 The archives here are made on the spot; nothing comes from the network.
 """
 
+import errno
 import hashlib
 import io
+import os
+import signal
+import subprocess
+import sys
 import threading
 import zipfile
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pooch
@@ -22,6 +28,7 @@ from meta_lib.tasks.folders import flat_folder
 from meta_lib.tasks.omniglot import NotOmniglot, omniglot, one_shot_runs
 
 PART = "images_background"
+ROOT = Path(__file__).parents[1]
 
 
 def png(ink_row, size=105, mode="1"):
@@ -294,12 +301,13 @@ def test_runs_of_another_kind_are_refused(tmp_path, files, message):
         one_shot_runs(write_zip(tmp_path / "all_runs.zip", files))
 
 
-@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_damage_anywhere_is_refused_or_harmless(tmp_path, compression):
     path = tmp_path / "all_runs.zip"
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in ONE.items():
             archive.writestr(name, content)
+    check_runs(one_shot_runs(path), [3])
     content = path.read_bytes()
     rng = np.random.default_rng(0)
     for place in rng.integers(len(content), size=150):
@@ -320,7 +328,7 @@ def test_large_files_in_a_folder_are_refused_as_in_an_archive(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    with pytest.raises(NotOmniglot, match=f"{tmp_path.name}: item01.png would unpack"):
+    with pytest.raises(NotOmniglot, match=f"{tmp_path.name}/run01/test/item01.png would unpack"):
         one_shot_runs(tmp_path)
 
 
@@ -331,43 +339,208 @@ def test_runs_that_are_not_there_are_refused(tmp_path):
         one_shot_runs(tmp_path, size=1)
 
 
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """Serve tmp_path/site from this machine, in place of the official repository."""
-    site = tmp_path / "site"
-    site.mkdir()
+class Site:
+    """This machine, in place of the official repository; a test can choose how it `sends`."""
 
-    class Quiet(SimpleHTTPRequestHandler):
+    def __init__(self, archive):
+        self.archive, self.send = archive, self.whole
+
+    @property
+    def content(self):
+        return self.archive.read_bytes()
+
+    def whole(self, out):
+        out.write(self.content)
+
+    def half(self, out):
+        out.write(self.content[: len(self.content) // 2])
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """Serve an archive, and let the checksum be its own."""
+    (tmp_path / "site").mkdir()
+    site = Site(write_zip(tmp_path / "site" / f"{PART}.zip", drawings()))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            if not site.archive.exists():
+                return self.send_error(404)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(site.content)))
+            self.end_headers()
+            with suppress(BrokenPipeError, ConnectionResetError):
+                site.send(self.wfile)
+
         def log_message(self, *args):
             pass
 
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site)))
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
     monkeypatch.setattr(module, "URL", f"http://127.0.0.1:{httpd.server_port}/")
+    monkeypatch.setitem(module.MD5, PART, hashlib.md5(site.content).hexdigest())
     yield site
     httpd.shutdown()
     httpd.server_close()
 
 
-def test_downloads_once_and_keeps_it(server, tmp_path, monkeypatch):
-    archive = write_zip(server / f"{PART}.zip", drawings())
-    monkeypatch.setitem(module.MD5, PART, hashlib.md5(archive.read_bytes()).hexdigest())
-    check(omniglot(), 28)
-    archive.unlink()
-    check(omniglot(), 28)
+def kept(tmp_path):
+    """List what is in the cache folder."""
+    return sorted(path.name for path in (tmp_path / "cache").rglob("*") if path.is_file())
 
 
-def test_a_download_that_is_not_the_official_archive_is_not_kept(server, tmp_path):
-    write_zip(server / f"{PART}.zip", drawings())
+def test_downloads_once_and_keeps_it(site, tmp_path):
+    check(omniglot(), 28)
+    site.archive.unlink()
+    check(omniglot(), 28)
+    assert kept(tmp_path) == [f"{PART}.zip"]
+
+
+def test_a_download_that_is_not_the_official_archive_is_not_kept(site, tmp_path):
+    write_zip(site.archive, drawings(size=90))
     with pytest.raises(NotOmniglot, match="is not the official archive.*not kept"):
         omniglot()
-    assert not any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
+    assert kept(tmp_path) == []
 
 
 def test_without_a_network_the_error_says_what_to_do(tmp_path):
     with pytest.raises(ConnectionError, match="(?s)could not be downloaded.*META_LIB_DATA.*glyphs"):
         omniglot()
-    assert not any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
+    assert kept(tmp_path) == []
+
+
+def test_where_the_archive_is_gone_the_error_says_what_to_do(site, tmp_path):
+    site.archive.unlink()
+    with pytest.raises(ConnectionError, match="(?s)could not be downloaded.*404.*META_LIB_DATA"):
+        omniglot()
+    assert kept(tmp_path) == []
+
+
+def test_a_download_that_was_cut_off_is_made_anew(site, tmp_path):
+    site.send = site.half
+    with pytest.raises(ConnectionError, match="(?s)could not be downloaded.*try again"):
+        omniglot()
+    assert kept(tmp_path) == []
+    site.send = site.whole
+    check(omniglot(), 28)
+
+
+def test_a_download_that_was_interrupted_is_made_anew(site, tmp_path):
+    reader = threading.get_ident()
+
+    def interrupted(out):
+        site.half(out)
+        signal.pthread_kill(reader, signal.SIGINT)
+
+    site.send = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        omniglot()
+    assert kept(tmp_path) == []
+    site.send = site.whole
+    check(omniglot(), 28)
+
+
+@pytest.mark.parametrize("damage", [lambda whole: whole[:-100], lambda whole: b""])
+def test_a_kept_archive_that_was_damaged_is_fetched_anew(damage, site, tmp_path):
+    omniglot()
+    archive = tmp_path / "cache" / f"{PART}.zip"
+    archive.write_bytes(damage(site.content))
+    check(omniglot(), 28)
+    assert archive.read_bytes() == site.content
+
+
+CACHED = "Omniglot could not be kept in the cache folder .*cache.*Make room.*META_LIB_DATA"
+
+
+def test_a_disk_that_is_full_is_named(site, tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # No file may grow further, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(site.content) // 2, before[1]))
+    try:
+        with pytest.raises(OSError, match=f"(?s){CACHED}"):
+            omniglot()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert kept(tmp_path) == []
+    check(omniglot(), 28)
+
+
+def test_a_cache_folder_that_may_not_be_written_is_named(site, tmp_path, monkeypatch):
+    def denied(path, **options):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "makedirs", denied)
+        with pytest.raises(OSError, match=f"(?s){CACHED}"):
+            omniglot()
+    (tmp_path / "cache").write_text("a file, where the folder should be")
+    with pytest.raises(OSError, match=f"(?s){CACHED}"):
+        omniglot()
+    assert (tmp_path / "cache").read_text() == "a file, where the folder should be"
+
+
+DOWNLOAD = """
+import sys, pooch
+from pathlib import Path
+from meta_lib.tasks import omniglot
+omniglot.URL, omniglot.MD5["images_background"], cache = sys.argv[1:]
+pooch.os_cache = lambda name: Path(cache)
+print(*omniglot.omniglot())
+"""
+
+
+@pytest.fixture
+def download(site, tmp_path):
+    """Start a process that downloads into the cache folder; end it with the test."""
+    started = []
+
+    def start():
+        arguments = [module.URL, module.MD5[PART], tmp_path / "cache"]
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-c", DOWNLOAD, *arguments], cwd=ROOT, text=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            )
+        )  # fmt: skip
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_two_processes_that_download_at_once_both_get_it(site, tmp_path, download):
+    both = threading.Barrier(2, timeout=120)
+
+    def together(out):
+        site.half(out)
+        both.wait()
+        out.write(site.content[len(site.content) // 2 :])
+
+    site.send = together
+    for process in [download(), download()]:
+        said, errors = process.communicate()
+        assert process.returncode == 0, errors
+        assert said.split() == [*omniglot()]
+    assert not both.broken, "one has waited for the other, or found what it had kept"
+    assert kept(tmp_path) == [f"{PART}.zip"]
+    assert (tmp_path / "cache" / f"{PART}.zip").read_bytes() == site.content
+
+
+def test_what_a_killed_download_has_left_is_in_nobody_s_way(site, tmp_path, download):
+    def killed(out):
+        site.half(out)
+        process.kill()
+
+    site.send = killed
+    process = download()
+    process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert f"{PART}.zip" not in kept(tmp_path)
+    site.send = site.whole
+    check(omniglot(), 28)
 
 
 def test_unknown_parts_and_sizes_are_refused_before_anything_is_read():

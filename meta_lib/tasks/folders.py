@@ -69,7 +69,12 @@ def flat_folder(
 
 
 def read_ink(
-    content: bytes, size: int, name: str, formats: Sequence[str] = FORMATS, clean: bool = False
+    content: bytes,
+    size: int,
+    name: str,
+    formats: Sequence[str] = FORMATS,
+    clean: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
     """Return the image in an image file's bytes as ink on paper, (size, size), from 0 to 1.
 
@@ -83,14 +88,14 @@ def read_ink(
     shadow is no ink; and the picture is cut so that the ink's longer side is 65 % of the square.
 
     Raises NotAnImage, with the `name`, if the bytes are not a whole image in one of the formats,
-    or hold more than 50 million pixels.
+    or hold more than `max_pixels`.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content), formats=formats) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise ValueError(f"it has more than {MAX_PIXELS:,} pixels")
+                if image.width * image.height > max_pixels:
+                    raise ValueError(f"it has more than {max_pixels:,} pixels")
                 grey = _grey(ImageOps.exif_transpose(image))
         if clean:
             grey = _cleaned(grey)

@@ -6,17 +6,17 @@ runs, by which published error rates are measured. Used in part 5,
 "Few-shot character recognition", section "The same notebook with real handwriting".
 """
 
-import lzma
 import os
 import re
 import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
+from itertools import pairwise
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pooch
+import requests
 import torch
 from torch import Tensor
 
@@ -35,12 +35,8 @@ RUN = re.compile(
     r"(?P<run>(?:.*/)?run\d{1,9})/"
     r"(?P<file>training/class\d+\.png|test/item\d+\.png|class_labels\.txt)$"
 )
-DAMAGE = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError,
-    UnicodeDecodeError,
-)  # fmt: skip
-"""What reading a damaged zip archive can raise."""
-MAX_FILE_BYTES = 1_000_000
+MAX_FILES, MAX_FILE_BYTES, MAX_BYTES, MAX_PIXELS = 100_000, 1_000_000, 200_000_000, 1_000_000
+"""Far above all of Omniglot: 32,460 drawings of 105 × 105 pixels in less than 1 kB each."""
 
 
 class NotOmniglot(ValueError):
@@ -58,8 +54,9 @@ def omniglot(
     official archive is downloaded once, checked, and kept in the user's cache folder.
 
     Raises FileNotFoundError if the folder does not hold `part`, NotOmniglot if what it holds is
-    damaged or laid out differently, ValueError for a part that cannot be downloaded, and
-    ConnectionError if the download fails. Nothing half-written is left behind.
+    damaged, laid out differently or far too large, ValueError for a part that cannot be downloaded,
+    ConnectionError if the download fails, and OSError if the cache folder cannot be written.
+    Nothing half-written is left behind.
     """
     checks.whole_number("size", size, at_least=4)
     folder = folder or os.environ.get("META_LIB_DATA")
@@ -86,8 +83,8 @@ def one_shot_runs(path: str | os.PathLike, size: int = 28) -> list[Episode]:
     test image is of which training image's class. Officially there are 20 runs of 20 classes and
     20 queries, each within one alphabet. Images are (1, size, size), ink 1 and paper 0.
 
-    Raises FileNotFoundError if there is no `path`, and NotOmniglot if what it holds is damaged or
-    laid out differently. Nothing is unpacked.
+    Raises FileNotFoundError if there is no `path`, and NotOmniglot if what it holds is damaged,
+    laid out differently or far too large. Nothing is unpacked.
     """
     checks.whole_number("size", size, at_least=4)
     source = Path(path)
@@ -146,25 +143,32 @@ def _find(part: str, folder: Path) -> Path:
 def _download(part: str) -> Path:
     if part not in MD5:
         raise ValueError(f"part must be one of {', '.join(MD5)} to be downloaded, but was {part!r}")
+    cache = pooch.os_cache("meta_lib")
     try:
         return Path(
             pooch.retrieve(
                 f"{URL}{part}.zip",
                 known_hash=f"md5:{MD5[part]}",
                 fname=f"{part}.zip",
-                path=pooch.os_cache("meta_lib"),
+                path=cache,
                 progressbar=True,
             )
         )
+    except (requests.RequestException, ConnectionError, TimeoutError) as error:
+        raise ConnectionError(
+            f"Omniglot could not be downloaded from {URL}{part}.zip ({error}). Connect and try "
+            "again; or set META_LIB_DATA to a folder that holds the archive; or stay with the "
+            "embedded glyphs, which need no network."
+        ) from error
     except ValueError as error:
         raise NotOmniglot(
             f"What {URL}{part}.zip gave is not the official archive ({error}). It was not kept."
         ) from error
     except OSError as error:
-        raise ConnectionError(
-            f"Omniglot could not be downloaded from {URL}{part}.zip ({error}). Connect and try "
-            "again; or set META_LIB_DATA to a folder that holds the archive; or stay with the "
-            "embedded glyphs, which need no network."
+        raise OSError(
+            f"Omniglot could not be kept in the cache folder {cache} ({error}). Make room there, "
+            f"and see that it may be written; or put {URL}{part}.zip into another folder and set "
+            "META_LIB_DATA to that one; or stay with the embedded glyphs, which need no disk."
         ) from error
 
 
@@ -172,39 +176,60 @@ def _files(source: Path, *endings: str) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of a zip archive's or folder's files with these endings, by name."""
     if source.is_dir():
         folder = source.resolve()
-        for path in sorted(folder.rglob("*")):
-            if path.name.endswith(endings) and path.is_file():
-                _check_size(source, path.name, path.stat().st_size)
-                yield path.relative_to(folder.parent).as_posix(), path.read_bytes()
+        paths = sorted(p for p in folder.rglob("*") if p.name.endswith(endings) and p.is_file())
+        names = [path.relative_to(folder.parent).as_posix() for path in paths]
+        _check(source, names, [path.stat().st_size for path in paths])
+        yield from zip(names, (path.read_bytes() for path in paths), strict=True)
         return
     try:
         with source.open("rb") as file, zipfile.ZipFile(file) as archive:
             # Read straight from the archive: nothing is unpacked, so nothing can be overwritten.
-            for info in sorted(archive.infolist(), key=lambda info: info.filename):
-                if info.filename.startswith("/") or ".." in re.split(r"[/\\]", info.filename):
-                    raise NotOmniglot(f"{source}: {info.filename} is a place outside the archive")
-                if info.filename.endswith(endings):
-                    _check_size(source, info.filename, info.file_size)
-                    yield info.filename, archive.read(info)
-    except PermissionError:
+            for name in archive.namelist():
+                way = PureWindowsPath(name)  # knows all ways out: /, \\, C: and steps up
+                if way.anchor or ".." in way.parts:
+                    raise NotOmniglot(f"{source}: {name} is a place outside the archive")
+            wanted = [info for info in archive.infolist() if info.filename.endswith(endings)]
+            wanted.sort(key=lambda info: info.filename)
+            _check(source, [i.filename for i in wanted], [i.file_size for i in wanted])
+            yield from ((info.filename, _content(archive, info)) for info in wanted)
+    except (PermissionError, NotOmniglot):
         raise
-    except DAMAGE as error:
+    except Exception as error:  # zipfile raises errors of every kind on damaged archives.
         raise NotOmniglot(
             f"{source} is damaged or not a zip archive ({error}). Delete it, so that it is "
             "fetched anew, or replace it by the official archive."
         ) from error
 
 
-def _check_size(source: Path, name: str, size: int) -> None:
-    if size > MAX_FILE_BYTES:
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    # Where the size is a lie, zipfile unpacks more than it returns: without a limit all there is,
+    # and of bzip2 and LZMA even with one.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"{info.filename} is neither stored nor deflated")
+    with archive.open(info) as file:
+        return file.read(MAX_FILE_BYTES)
+
+
+def _check(source: Path, names: list[str], sizes: list[int]) -> None:
+    """Refuse what no archive of Omniglot holds; `names` are in order."""
+    if len(names) > MAX_FILES or sum(sizes) > MAX_BYTES:
         raise NotOmniglot(
-            f"{source}: {name} would unpack to {size:,} bytes; "
-            f"a file of Omniglot has less than {MAX_FILE_BYTES:,}"
+            f"{source} holds {len(names):,} files, which would unpack to {sum(sizes):,} bytes; all "
+            f"of Omniglot has less than {MAX_FILES:,} files and {MAX_BYTES:,} bytes"
         )
+    for name, following in pairwise(names):
+        if name == following:
+            raise NotOmniglot(f"{source} holds {name} twice")
+    for name, size in zip(names, sizes, strict=True):
+        if size > MAX_FILE_BYTES:
+            raise NotOmniglot(
+                f"{source}: {name} would unpack to {size:,} bytes; "
+                f"a file of Omniglot has less than {MAX_FILE_BYTES:,}"
+            )
 
 
 def _decode(content: bytes, size: int, source: Path, name: str) -> np.ndarray:
     try:
-        return read_ink(content, size, name, formats=["PNG"])
+        return read_ink(content, size, name, formats=["PNG"], max_pixels=MAX_PIXELS)
     except ValueError as error:
         raise NotOmniglot(f"{source}: {error}") from error
