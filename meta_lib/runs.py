@@ -20,7 +20,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,6 +31,11 @@ from safetensors import SafetensorError
 from torch import Generator, Tensor
 
 from meta_lib import checks, distributed
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None
 
 CHECKPOINT, CONFIG = "checkpoint.safetensors", "config.json"
 LOG, MODEL = "log.jsonl", "model.safetensors"
@@ -78,10 +83,7 @@ class Saved(NamedTuple):
 
 
 def resume(
-    run: Run | None,
-    weights: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-    settings: Config,
+    run: Run, weights: dict[str, Tensor], optimizer: torch.optim.Optimizer, settings: Config
 ) -> list[float]:
     """Begin the run, or bring everything to where its checkpoint was; return the losses so far.
 
@@ -91,9 +93,6 @@ def resume(
     Raises NotACheckpoint for files that are damaged or belong to something else, ValueError if
     the settings are not those of the checkpoint, and OSError where nothing can be written.
     """
-    if run is None:
-        return []
-    checks.whole_number("every", run.every)
     config = _as_json({**run.config, **settings})
     file = run.path / CHECKPOINT
     if distributed.is_first() and not file.exists():
@@ -179,9 +178,9 @@ def unpack(content: bytes, file: Path) -> Saved:
     """
     try:
         tensors = safetensors.torch.load(content)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError) as error:  # KeyError: a kind of number that torch lacks
         raise NotACheckpoint(f"{file} is damaged, or not a safetensors file ({error})") from error
-    metadata = _header(content).get("__metadata__", {})
+    metadata = _header(content).get("__metadata__") or {}
     if "meta_lib" not in metadata:
         raise NotACheckpoint(f"{file} is a safetensors file, but was not written by this library")
     digest, _, about = metadata["meta_lib"].partition(" ")
@@ -218,34 +217,41 @@ def recording(
     weights: dict[str, Tensor],
     optimizer: torch.optim.Optimizer,
     settings: Config,
-) -> Iterator[Callable[..., None]]:
-    """Give a function to be called after each iteration with the numbers for its log line.
+) -> Iterator[tuple[list[float], Callable[..., None]]]:
+    """Resume the run; give the losses so far, and what is to be called after each iteration.
 
-    It writes the checkpoints that are due, and raises KeyboardInterrupt, after a checkpoint, if
-    Ctrl-C was pressed. At the end the model is written. Without a run it does nothing.
+    That function takes the numbers for its log line, writes the checkpoints that are due, and
+    raises KeyboardInterrupt, after a checkpoint, if Ctrl-C was pressed. At the end the model is
+    written. Without a run there are no losses yet, and nothing is written.
+
+    Raises BlockingIOError while another process trains in the same folder; else as `resume` does.
     """
     if run is None:
-        yield lambda **numbers: None
+        yield [], lambda **numbers: None
         return
+    checks.whole_number("every", run.every)
+    _as_json({**run.config, **settings})  # refused before there is a folder
     iterations, block = settings["iterations"], settings["block"]
     every = math.ceil(run.every / block) * block
-    path = run.path / LOG if distributed.is_first() else os.devnull
-    # Without a buffer, so that no line is lost with the process.
-    with open(path, "ab", buffering=0) as file, patience() as interrupted:
+    first = distributed.is_first()
+    with _alone_in(run.path) if first else nullcontext():
+        losses = resume(run, weights, optimizer, settings)
+        with open(run.path / LOG if first else os.devnull, "ab") as file, patience() as interrupted:
 
-        def record(iteration: int, **numbers: float) -> None:
-            file.write((json.dumps({"iteration": iteration, **numbers}) + "\n").encode())
-            done = iteration == iterations
-            stop = interrupted() and (done or iteration % block == 0)
-            if done or stop or iteration % every == 0:
-                if distributed.is_first():
-                    os.fsync(file.fileno())  # no checkpoint without its lines
-                save(run, weights, optimizer, settings, iteration)
-            if stop:
-                raise KeyboardInterrupt
+            def record(iteration: int, **numbers: float) -> None:
+                file.write((json.dumps({"iteration": iteration, **numbers}) + "\n").encode())
+                file.flush()  # so that no line is lost with the process
+                done = iteration == iterations
+                stop = interrupted() and (done or iteration % block == 0)
+                if done or stop or iteration % every == 0:
+                    if first:
+                        os.fsync(file.fileno())  # no checkpoint without its lines
+                    save(run, weights, optimizer, settings, iteration)
+                if stop:
+                    raise KeyboardInterrupt
 
-        yield record
-    save_model(run, weights, settings)
+            yield losses, record
+        save_model(run, weights, settings)
 
 
 @contextmanager
@@ -273,9 +279,34 @@ def patience() -> Iterator[Callable[[], bool]]:
             signal.signal(signal.SIGINT, usual)
 
 
-def _claim(folder: Path) -> None:
-    """Make the folder, and refuse one with files that another program or run has left."""
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Make the folder, and let no other process train in it meanwhile.
+
+    The lock is the operating system's, so that a killed process leaves none behind.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                f"another process is training in {folder}. Wait until it is done, or choose "
+                "another folder."
+            ) from error
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _claim(folder: Path) -> None:
+    """Refuse a folder with files that another program or run has left."""
     for name in (CONFIG, LOG, MODEL):
         if (folder / name).exists():
             raise NotACheckpoint(
@@ -359,7 +390,7 @@ def _losses(file: Path, iterations: int) -> list[float]:
         entries = [json.loads(line) for line in lines]
         losses = [float(entry["loss"]) for entry in entries]
         numbers = [entry["iteration"] for entry in entries]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise NotACheckpoint(f"{file} is damaged, or not the log of a run ({error!r})") from error
     if numbers != list(range(1, iterations + 1)):
         raise NotACheckpoint(

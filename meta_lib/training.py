@@ -43,9 +43,9 @@ def minimise(
     Under torchrun the gradients and the losses are the means over all processes (`distributed`).
 
     Raises TypeError or ValueError unless `iterations` and `block` are at least 1 and `beta` (and
-    `clip`) positive; as `runs.resume` does; and FloatingPointError as soon as a loss or a gradient
-    is not finite: then the weights are those before that step, and the message ends with what
-    `diagnose()` says about the last batch. Adam: Kingma & Ba (2015),
+    `clip`) positive; as `runs.recording` does; and FloatingPointError as soon as a loss or a
+    gradient is not finite: then the weights are those before that step, and the message ends with
+    what `diagnose()` says about the last batch. Adam: Kingma & Ba (2015),
     https://arxiv.org/abs/1412.6980.
     """
     checks.whole_number("iterations", iterations)
@@ -56,13 +56,13 @@ def minimise(
     weights = _by_name(parameters)
     optimizer = torch.optim.Adam(weights.values(), lr=beta)
     settings = dict(iterations=iterations, beta=beta, clip=clip, decay=decay, block=block)
-    losses = runs.resume(run, weights, optimizer, settings)
     # tqdm itself reads TQDM_DISABLE only outside of notebooks.
     quiet = bool(os.environ.get("TQDM_DISABLE")) or not distributed.is_first()
-    left = range(len(losses), iterations)
     with (
-        tqdm(left, label, iterations, initial=len(losses), disable=quiet) as progress,
-        runs.recording(run, weights, optimizer, settings) as record,
+        runs.recording(run, weights, optimizer, settings) as (losses, record),
+        tqdm(
+            range(len(losses), iterations), label, iterations, initial=len(losses), disable=quiet
+        ) as progress,
     ):
         for done in progress:
             rate = beta * (1 - done / iterations) if decay else beta
