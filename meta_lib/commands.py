@@ -433,14 +433,14 @@ def _shown(found: dict) -> str:
 @contextmanager
 def _failing_well(named_device: str | None) -> Iterator[None]:
     """Choose the device, and turn what goes wrong into a message and an exit code."""
-    if named_device:
-        os.environ["META_LIB_DEVICE"] = named_device
     try:
+        if named_device:
+            os.environ["META_LIB_DEVICE"] = named_device
         device()
         yield
     except (NotACheckpoint, NotAnImage, NotOmniglot, OSError, FloatingPointError) as error:
         raise click.ClickException(str(error)) from error
-    except (MemoryError, RuntimeError) as error:  # PyTorch's, for what does not fit into memory
+    except (MemoryError, OverflowError, RuntimeError) as error:  # what does not fit into memory
         raise click.ClickException(f"PyTorch cannot compute this: {error}") from error
     except (ValueError, TypeError) as error:
         raise click.UsageError(str(error)) from error

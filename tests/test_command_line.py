@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from meta_lib import distributed
-from meta_lib.commands import meta_lib
+from meta_lib.commands import UNASKED, meta_lib
 from meta_lib.learners import VARIANTS
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.parts import PARTS, deal, load_part
@@ -178,6 +179,16 @@ def test_a_model_for_the_official_runs_is_trained_on_all_classes(tmp_path):
 @pytest.fixture
 def own_images(tmp_path):
     """Three classes with two, one and one images to learn from, and two queries each."""
+    return draw_own_images(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def fuzzed_images(tmp_path_factory):
+    """Draw the same ones, for many command lines."""
+    return draw_own_images(tmp_path_factory.mktemp("own"))
+
+
+def draw_own_images(tmp_path):
     for (name, images), shots in zip(glyphs(3, 4, size=20).items(), (2, 1, 1), strict=True):
         for number in range(shots):
             drawing(tmp_path / "shown" / name / f"{number}.png", images[number])
@@ -334,8 +345,67 @@ def test_no_option_takes_anything(option, text):
         assert answer.stderr.startswith("Usage:") and f"'{written}'" in answer.stderr
 
 
-def test_what_does_not_fit_into_memory_fails_in_words(tmp_path):
-    answer = run("train", "siamese", "--out", tmp_path / "run", *SMALL, "--features", 10**14)
+TINY = {"iterations": 1, "filters": 4, "size": 14, "episodes": 2, "tasks": 1, "ways": 2,
+        "queries": 1, "hidden": 2, "horizon": 4, "truncation": 2}  # fmt: skip
+USUAL = {"device": ["cpu"], "size": ["14", "32"], "episodes": ["2", "3"], "data_folder": ["{own}"],
+         "support": ["{own}/shown"], "query": ["{own}/new"], "out": ["x"],
+         "runs_path": ["{own}/new"]}  # fmt: skip
+ENDLESS = {"iterations", "episodes", "tasks", "copies", "steps", "test_steps", "horizon"}
+"""Of these a huge number is no mistake, and takes as long as it says."""
+SILLY = ["", "0", "-1", "nan", "inf", "-inf", "1e400", "0.5", "1e-320", "é", "-", "--", "--json",
+         "--out", "nowhere", "\n", "²"]  # fmt: skip
+HUGE = [str(2**63), str(10**30)]
+
+
+@st.composite
+def command_lines(draw):
+    """A command with small numbers, some of its options with others, and one with anything."""
+    path = draw(st.sampled_from([*COMMANDS, *OTHERS]))
+    command = meta_lib
+    for name in path:
+        command = command.commands[name]
+    given = {o.name: o for o in command.params if o.opts[0].startswith("--")}
+    words = {f"--{name}": [str(value)] for name, value in TINY.items() if name in given}
+    chosen = draw(st.lists(st.sampled_from(sorted(given)), max_size=4, unique=True))
+    odd = draw(st.sampled_from([*chosen, None]))
+    for option in (given[name] for name in chosen):
+        values = [*getattr(option.type, "choices", USUAL.get(option.name, ["1", "2", "4"]))]
+        if option.name == odd:
+            values += SILLY if odd in ENDLESS else SILLY + HUGE
+        values = [] if option.is_flag else [draw(st.sampled_from(values))]
+        words[option.opts[0]] = ["{tmp}/" + values[0]] if option.name == "out" else values
+    named = {"train": ["--out", "{tmp}/run"], "classify": ["--query", "{own}/flat"]}
+    named["classify"] += ["--support", "{own}/shown"]
+    models = ["{models}/" + name for name in ("siamese", "protonet", "maml", "lstm", "nothing")]
+    start = [*path] + ([] if path[0] == "train" else [draw(st.sampled_from(models))])
+    return start + named.get(path[0], []) + [word for w in words.items() for word in [w[0], *w[1]]]
+
+
+@settings(max_examples=250, deadline=None, derandomize=True, database=None)
+@given(words=command_lines(), as_json=st.booleans())
+def test_whatever_is_typed_is_answered_or_refused_in_words(words, as_json, models, fuzzed_images):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("META_LIB_DEVICE", "cpu")
+        # What takes seconds, and has tests of its own.
+        patch.setattr("meta_lib.commands.comparison.compare", lambda *given: {})
+        patch.setattr("meta_lib.commands._measured", lambda *given: {"learner": "", **UNASKED})
+        places = {"tmp": folder, "own": fuzzed_images, "models": models}
+        typed = [word.format(**places) for word in words] + ["--json"] * as_json
+        answer = run(*typed)
+    said = f"{typed}: {answer.output}"
+    assert answer.exception is None or isinstance(answer.exception, SystemExit), said
+    assert answer.exit_code in (0, 1, 2) and "Traceback" not in answer.output, said
+    if answer.exit_code:
+        assert answer.stdout == "" and len(answer.stderr) > 20, said
+    elif "--json" in typed:
+        json.loads(answer.stdout, parse_constant=lambda constant: pytest.fail(said))
+
+
+@pytest.mark.parametrize(
+    "option", [("--features", 10**14), ("--size", 10**30), ("--pairs", 10**30)]
+)
+def test_what_does_not_fit_into_memory_fails_in_words(option, tmp_path):
+    answer = run("train", "siamese", "--out", tmp_path / "run", *SMALL, *option)
     assert answer.exit_code == 1 and "PyTorch cannot compute this" in answer.stderr
 
 

@@ -405,3 +405,40 @@ def test_a_run_without_checkpoints_is_refused(every, tmp_path):
     with pytest.raises((TypeError, ValueError), match="every must be"):
         Line(tmp_path / "new", every=every).train()
     assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_takes_one_training_at_a_time(start, tmp_path):
+    """As when what was started by a killed program still trains, and the program is run again."""
+    training, folder = trainings.waves, tmp_path / "run"
+    process, log = start(training, folder, 10**6), folder / runs.LOG
+    while process.is_alive() and not (log.exists() and log.read_bytes()):
+        time.sleep(0.01)
+    with pytest.raises(BlockingIOError, match="another process is training in .*run. Wait until"):
+        training(folder, 10**6)
+    assert process.is_alive(), "the first training goes on"
+    process.kill()
+    process.join()
+    losses = [json.loads(line)["iteration"] for line in log.read_bytes().splitlines()[:-1]]
+    assert losses == list(range(1, len(losses) + 1)), "two trainings wrote into one log"
+
+
+def test_a_line_of_the_log_is_whole_though_the_disk_was_full_for_a_moment(tmp_path, monkeypatch):
+    resource = pytest.importorskip("resource")
+    monkeypatch.setenv("TQDM_DISABLE", "1")  # a progress bar may go to a file too
+    Line(tmp_path / "calm").train()
+    line, log = Line(tmp_path / "full"), tmp_path / "full" / runs.LOG
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def loss():
+        # No file may grow further, as on a full disk, where the sixth line has begun.
+        limit = log.stat().st_size + 10 if line.calls == 5 else before[0]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        return line.loss()
+
+    try:
+        with suppress(OSError):
+            minimise(line.weights.items(), loss, 10, 0.1, run=line.run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    Line(tmp_path / "full").train()
+    assert_same(tmp_path / "calm", tmp_path / "full")
