@@ -204,7 +204,7 @@ def test_a_notebook_interrupted_in_each_cell_runs_again_as_from_new(monkeypatch)
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_no_cell_changes_a_module_that_the_next_run_would_find_changed(name):
     """Run again in the same kernel, a notebook binds its own names anew, and nothing else."""
-    cells = of_kind(nbformat.read(ROOT / name, as_version=4), "code")
+    _, *cells = of_kind(nbformat.read(ROOT / name, as_version=4), "code")  # without the set-up
     nodes = [(i, node) for i, cell in cells for node in ast.walk(ast.parse(cell.source))]
     imports = [n for _, n in nodes if isinstance(n, ast.Import | ast.ImportFrom)]
     imported = {alias.asname or alias.name.split(".")[0] for n in imports for alias in n.names}
