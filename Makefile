@@ -5,6 +5,8 @@ PYTHON    ?= python3
 VENV      := .venv
 BIN       := $(VENV)/bin
 HTML      := _build/html
+SITE      := _build/site
+NAME      := learning-to-learn
 PORT      ?= 8000
 THREADS   ?= 1
 PINS      ?= requirements.txt
@@ -21,7 +23,8 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book test alone colab notebooks results mutants benchmarks links address serve clean
+.PHONY: help book test alone colab notebooks results mutants benchmarks links address serve offline pdf \
+  site clean
 
 help:
 	@echo "make book       build the book in $(HTML)/"
@@ -35,6 +38,9 @@ help:
 	@echo "make links      ask every address that the book links whether it is still there"
 	@echo "make address    say where the repository lies: URL=https://github.com/OWNER/NAME"
 	@echo "make serve      show the book at http://localhost:$(PORT)/ (PORT=... for another port)"
+	@echo "make offline    pack the book into _build/$(NAME).zip, which opens from the file system"
+	@echo "make pdf        print the book into _build/$(NAME).pdf; this needs Chromium"
+	@echo "make site       put book, zip and PDF together in $(SITE)/, to be published"
 	@echo "make clean      remove the built book and the Python environment"
 
 book: $(HTML)/.built
@@ -120,6 +126,19 @@ links: $(VENV)/.installed
 # Where the repository lies: _config.yml says it, and the notebooks' first cells and the README follow.
 address:
 	@$(PYTHON) .github/address.py '$(URL)'
+
+offline: _build/$(NAME).zip
+
+pdf: _build/$(NAME).pdf
+
+_build/$(NAME).zip: $(HTML)/.built
+	$(BIN)/python book/_offline/archive.py $(HTML) $@
+
+_build/$(NAME).pdf: $(HTML)/.built
+	$(BIN)/python book/_offline/pdf.py $(HTML) $@
+
+site: offline pdf
+	$(BIN)/python book/_offline/site.py $(HTML) _build/$(NAME).zip _build/$(NAME).pdf $(SITE)
 
 serve: book
 	$(BIN)/python -m http.server --bind localhost --directory $(HTML) $(PORT)

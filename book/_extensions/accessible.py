@@ -1,8 +1,12 @@
-"""Mend what the theme's pages leave out for those who do not see them.
+"""Mend what the theme's pages leave out for some of their readers.
 
-All found by axe-core (`tests/test_built_pages.py`): the side bar is no landmark, the arrows that
-unfold a part have no name, a long signature is a list of definitions that define nothing, a column
-without a title has an empty title, and the bibliography has roles that do not exist any more.
+For those who do not see them, all found by axe-core (`tests/test_built_pages.py`): the side bar is
+no landmark, the arrows that unfold a part have no name, a long signature is a list of definitions
+that define nothing, a column without a title has an empty title, and the bibliography has roles
+that do not exist any more.
+
+For those who read without a server: the results of a search come with lines from the pages found,
+which a page from the file system may not fetch. There they come without.
 """
 
 from pathlib import Path
@@ -33,6 +37,14 @@ def mend(app, exception):
             page.write_text(mended, encoding="utf-8")
 
 
+def search_without_server(app, page, template, context, doctree):
+    """Tell the search not to ask for what the file system does not give."""
+    if page == "search":
+        no_lines = "DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false"
+        app.add_js_file(None, body=f'if (location.protocol === "file:") {no_lines};')
+
+
 def setup(app):
+    app.connect("html-page-context", search_without_server)
     app.connect("build-finished", mend)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
