@@ -18,6 +18,8 @@ from meta_lib import moving
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 HERE = "http://book.test"
+NEAR = (HERE, "http://127.0.0.1:", "file:", "data:", "blob:")
+ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 
 @contextmanager
@@ -26,7 +28,7 @@ def chromium():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", ALONE])
         try:
             yield browser
         finally:
@@ -39,7 +41,8 @@ def watched(browser, width=1000, **options):
     page.faults = []
     page.on("console", lambda said: said.type == "error" and page.faults.append(said.text))
     page.on("pageerror", lambda error: page.faults.append(str(error)))
-    page.on("requestfailed", lambda asked: page.faults.append(f"failed: {asked.url}"))
+    page.on("request", lambda asked: page.faults.extend(_far(asked)))
+    page.on("requestfailed", lambda asked: page.faults.extend(_failed(asked)))
     return page
 
 
@@ -86,6 +89,15 @@ def served(folder: Path):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def _far(asked):
+    return [] if asked.url.startswith(NEAR) else [f"asks another host: {asked.url}"]
+
+
+def _failed(asked):
+    # What is under way when the next page is opened is given up, and that is no fault.
+    return [] if asked.failure == "net::ERR_ABORTED" else [f"failed: {asked.url}"]
 
 
 def _answer(route, html):

@@ -35,15 +35,10 @@ def page(request):
 
 
 def opened(tab, address, page):
-    """Open a page, refuse what it asks of other hosts, and return its figures."""
-    tab.route("**/*", lambda asked: asked.continue_() if _near(asked, address) else asked.abort())
+    """Open a page and return its figures."""
     tab.goto(f"{address}/{page}")
     tab.wait_for_selector("html[data-moving=ready]")
     return tab.locator(".moving-figure").all()
-
-
-def _near(asked, address):
-    return asked.request.url.startswith((address, "data:", "blob:"))
 
 
 def looks(figure):

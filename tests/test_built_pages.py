@@ -1,9 +1,12 @@
-"""Each page of the built book, as axe-core sees it: light and dark, wide and narrow."""
+"""Each page of the built book, opened: light and dark, wide and narrow.
+
+axe-core finds nothing, the console says nothing, and nothing is asked of another host.
+"""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import served
-from test_built_book import HTML, PAGES
+from browser import served, watched
+from test_built_book import HTML, PAGES, report
 
 pytestmark = pytest.mark.skipif(not (HTML / ".built").exists(), reason="`make book` first")
 LOOKS = [(scheme, width) for scheme in ("light", "dark") for width in (1200, 360)]
@@ -20,17 +23,16 @@ def address():
 def look(request, browser):
     """Open a tab with the scheme and the width, for all pages."""
     scheme, width = request.param
-    context = browser.new_context(
-        color_scheme=scheme, viewport={"width": width, "height": 900}, reduced_motion="reduce"
-    )
-    yield context.new_page()
-    context.close()
+    page = watched(browser, width, color_scheme=scheme, reduced_motion="reduce")
+    yield page
+    page.context.close()
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "index.html"])
-def test_axe_finds_nothing(look, address, page):
+def test_a_page_is_sound(look, address, page):
     """`index.html` is left out: it is no page, and only leads on to the first one."""
+    look.faults.clear()
     look.goto(f"{address}/{page}")
     found = Axe().run(look).response["violations"]
-    said = [f"{each['id']}: {each['nodes'][0]['html'][:150]}" for each in found]
-    assert not said, "\n".join(said)
+    report([f"{each['id']}: {each['nodes'][0]['html'][:150]}" for each in found], "axe finds")
+    report(look.faults, "while the page was open")
