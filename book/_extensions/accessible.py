@@ -5,6 +5,9 @@ no landmark, the arrows that unfold a part have no name, a long signature is a l
 that define nothing, a column without a title has an empty title, and the bibliography has roles
 that do not exist any more.
 
+For those who have no mouse: MathJax makes each formula a stop of the Tab key, for its menu, and a
+chapter has up to 270 of them. The formulas are read aloud without it.
+
 For those who read without a server: the results of a search come with lines from the pages found,
 which a page from the file system may not fetch. There they come without.
 """
@@ -44,7 +47,15 @@ def search_without_server(app, page, template, context, doctree):
         app.add_js_file(None, body=f'if (location.protocol === "file:") {no_lines};')
 
 
+def pass_over_formulas(app, config):
+    """Take the formulas out of the order of the Tab key."""
+    config.mathjax3_config = config.mathjax3_config or {}
+    options = config.mathjax3_config.setdefault("options", {})
+    options["menuOptions"] = {"settings": {"inTabOrder": False}}
+
+
 def setup(app):
+    app.connect("config-inited", pass_over_formulas)
     app.connect("html-page-context", search_without_server)
     app.connect("build-finished", mend)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
