@@ -52,7 +52,7 @@ def test_steps_are_make_targets(workflow):
 
 def test_ci_runs_what_the_workflows_run():
     ours = (ROOT / ".ci/run").read_text(encoding="utf-8")
-    assert "\nmake test\n" in ours and "\nmake book\n" in ours
+    assert "\nmake test\nmake book\nmake site\n" in ours
 
 
 def test_what_repeats_the_address_follows_it(tmp_path):
@@ -75,12 +75,13 @@ def test_what_repeats_the_address_follows_it(tmp_path):
     git("init")
     git("add", ".")
     old = yaml.safe_load(said("_config.yml"))["repository"]["url"]
-    new = "https://github.com/Some-One/her.copy"
+    owner = "Some-One"  # by itself, or this file would have the address, too
+    new = f"https://github.com/{owner}/her.copy"
     assert move(new).returncode == 0
     assert yaml.safe_load(said("_config.yml"))["repository"]["url"] == new
     assert not git("grep", "--name-only", "-e", old.removeprefix("https://github.com/"))
     assert len(git("grep", "-l", f"{new}/archive/main.zip", "book").split()) == NOTEBOOKS
-    assert "https://some-one.github.io/her.copy/" in said("README.md")
+    assert f"https://{owner.lower()}.github.io/her.copy/" in said("README.md")
     refused = move("git@github.com:some-one/copy.git")
     assert refused.returncode and "URL must be like https://github.com/" in refused.stderr
     assert move(old).returncode == 0 and not git("diff", "--name-only")
