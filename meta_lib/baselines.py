@@ -57,7 +57,7 @@ def descend(
         return losses[-1]
 
     for _ in range(steps):
-        optimizer.step(closure)
+        optimizer.step(closure)  # type: ignore[arg-type]  # torch takes a loss for a float
     losses.append(loss(theta).detach())
     return torch.stack(losses)
 

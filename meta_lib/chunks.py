@@ -16,7 +16,8 @@ from meta_lib import checks
 from meta_lib.device import device
 
 Batch = TypeVar("Batch", bound=NamedTuple)
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def mean_in_chunks(

@@ -10,10 +10,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
-from torch import Generator
+from torch import Generator, Tensor
 
 from meta_lib import comparison, distributed, experiments, learners
 from meta_lib.device import device
@@ -88,7 +89,7 @@ def train() -> None:
 @click.option("--margin", type=POSITIVE, default=1.0, show_default=True)
 @click.option("--measure", type=click.Choice(list(learners.MEASURES)), default="euclidean",
               show_default=True, help="How two embeddings are compared.")  # fmt: skip
-def siamese(**options) -> None:
+def siamese(**options: Any) -> None:
     """A Siamese network: a learned metric, trained on pairs."""
     _train("siamese", **options)
 
@@ -100,7 +101,7 @@ def siamese(**options) -> None:
 @EPISODE
 @click.option("--batch", type=COUNT, default=64, show_default=True,
               help="Images in a batch.")  # fmt: skip
-def pretrained(**options) -> None:
+def pretrained(**options: Any) -> None:
     """An ordinary classifier of all training classes, without meta-learning: its features."""
     _train("pretrained", queries=5, **options)
 
@@ -112,7 +113,7 @@ def pretrained(**options) -> None:
 @EMBEDDING
 @click.option("--distance", type=click.Choice(list(learners.LOGITS)), default="euclidean",
               show_default=True, help="How an embedding is compared with a class.")  # fmt: skip
-def protonet(**options) -> None:
+def protonet(**options: Any) -> None:
     """A prototypical network: a learned metric, trained on episodes."""
     _train("protonet", **options)
 
@@ -128,7 +129,7 @@ def protonet(**options) -> None:
 @click.option("--test-steps", type=COUNT, help="Inner steps when it is used; left out, as many.")
 @click.option("--variant", type=click.Choice(learners.VARIANTS), default="second-order",
               show_default=True, help="MAML itself, or one of its relatives.")  # fmt: skip
-def maml(test_steps: int | None, **options) -> None:
+def maml(test_steps: int | None, **options: Any) -> None:
     """MAML: a learned initialisation."""
     _train("maml", test_steps=test_steps or options["steps"], **options)
 
@@ -140,7 +141,7 @@ def maml(test_steps: int | None, **options) -> None:
 @click.option("--steps", type=COUNT, default=5, show_default=True, help="Updates in a task.")
 @click.option("--hidden", type=COUNT, default=20, show_default=True,
               help="Units of the LSTM.")  # fmt: skip
-def lstm(**options) -> None:
+def lstm(**options: Any) -> None:
     """Ravi & Larochelle's LSTM optimizer: a learned update rule."""
     _train("lstm", **options)
 
@@ -157,7 +158,7 @@ def lstm(**options) -> None:
 @click.option("--multi-step", is_flag=True,
               help="Count the loss after every inner step, as MAML++ does.")  # fmt: skip
 @DECAY
-def waves(**options) -> None:
+def waves(**options: Any) -> None:
     """MAML on sine waves. Measured is the squared error, after 0 to 10 steps."""
     _train_experiment("waves", **options)
 
@@ -173,7 +174,7 @@ def waves(**options) -> None:
               help="Steps that it takes on each problem.")  # fmt: skip
 @click.option("--truncation", type=COUNT, default=20, show_default=True,
               help="Steps after which back-propagation is cut.")  # fmt: skip
-def optimizer(**options) -> None:
+def optimizer(**options: Any) -> None:
     """Andrychowicz et al.'s LSTM optimizer. Measured are its losses, beside tuned rivals'."""
     _train_experiment("optimizer", **options)
 
@@ -204,7 +205,7 @@ def optimizer(**options) -> None:
 @OUTPUT
 def evaluate(
     checkpoint: Path, runs_path: Path | None, copies: int | None, test_steps: int | None,
-    as_json: bool, **options,
+    as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Measure the accuracy of CHECKPOINT on many tasks, with its 95 % interval.
 
@@ -220,7 +221,7 @@ def evaluate(
             return
         if runs_path:
             episodes = one_shot_runs(runs_path, settings["size"])
-            asked = {"runs": str(runs_path)}
+            asked: dict[str, Any] = {"runs": str(runs_path)}
             for episode in episodes:
                 _check_ways(settings, len(episode.support_y.unique()))
         else:
@@ -242,7 +243,9 @@ def evaluate(
 @click.option("--within", is_flag=True, help="All classes of a task from one alphabet.")
 @click.option("--seed", type=SEED, default=1, show_default=True)
 @OUTPUT
-def compare(checkpoints: tuple[Path, ...], device: str | None, as_json: bool, **options) -> None:
+def compare(
+    checkpoints: tuple[Path, ...], device: str | None, as_json: bool, **options: Any
+) -> None:
     """Compare CHECKPOINTS with one another, and with learners that have learned nothing.
 
     All get the same tasks of the test part of the first one's data. Measured are the accuracy, the
@@ -250,7 +253,7 @@ def compare(checkpoints: tuple[Path, ...], device: str | None, as_json: bool, **
     """
     with _failing_well(device):
         named = {path.resolve().name: path for path in checkpoints}
-        trained = [learners.load(path)[1] for path in named.values()]
+        trained = [learners.load_learner(path)[1] for path in named.values()]
         for settings in trained:
             _check_ways(settings, options["ways"])
         shape = trained[0] | {"ways": options["ways"]}
@@ -281,14 +284,16 @@ def classify(
     Images may be of any size and colour; they are made grey and square as in training.
     """
     with _failing_well(device):
-        learner, settings = learners.load(checkpoint)
+        learner, settings = learners.load_learner(checkpoint)
         read = {"size": settings["size"], "clean": clean}
         known = image_folder(support, **read)
         _check_ways(settings, len(known))
         files, images, labels = _queries(query, list(known), read)
         shots = torch.tensor([len(group) for group in known.values()])
         support_y = torch.arange(len(known)).repeat_interleave(shots).to(images.device)
-        episode = Episode(torch.cat(list(known.values())), support_y, images, labels)
+        unknown = torch.full((len(images),), -1, device=images.device)
+        query_y = unknown if labels is None else labels
+        episode = Episode(torch.cat(list(known.values())), support_y, images, query_y)
         answers = learner.classify(episode).tolist()
         names = [list(known)[answer] for answer in answers]
         judged = {"trials": len(names), **UNASKED}
@@ -300,7 +305,7 @@ def classify(
 
 def _train(
     name: str, out: Path, every: int, episodes: int, as_json: bool, data_folder: Path | None,
-    device: str | None, **options,
+    device: str | None, **options: Any,
 ) -> None:  # fmt: skip
     if options.get("pairs", 0) % 2:
         raise click.BadParameter("must be an even number", param_hint="--pairs")
@@ -324,11 +329,17 @@ def _train(
 
 
 def _train_experiment(
-    name: str, out: Path, every: int, episodes: int, as_json: bool, device: str | None, **options
+    name: str,
+    out: Path,
+    every: int,
+    episodes: int,
+    as_json: bool,
+    device: str | None,
+    **options: Any,
 ) -> None:
     with _failing_well(device), distributed.processes():
         settings = {"learner": name, **options}
-        experiment = learners.build(settings)
+        experiment = experiments.build(settings)
         losses = experiment.train(*learners.begin(experiment, settings, out, every))
         if distributed.is_first():
             result = {"model": str(out / "model.safetensors"), "loss": losses[-1]}
@@ -371,7 +382,9 @@ def _judged(right: list[list[bool]]) -> dict:
     }
 
 
-def _queries(folder: Path, classes: list[str], read: dict):
+def _queries(
+    folder: Path, classes: list[str], read: dict
+) -> tuple[list[str], Tensor, Tensor | None]:
     """Return names, images and labels of the queries; labels are None for a folder of images."""
     if not any(entry.is_dir() for entry in entries(folder)):
         return *flat_folder(folder, **read), None

@@ -5,7 +5,8 @@ pixels, and a network trained from scratch on the support set. Part 5, "How far 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ def from_scratch(settings: Settings, alpha: float, steps: int) -> Learner:
 
 
 def compare(
-    trained: dict[str, Path], validation: list[Episode], test: list[Episode], shape: Settings
+    trained: Mapping[str, Path], validation: list[Episode], test: list[Episode], shape: Settings
 ) -> dict[str, dict[str, Any]]:
     """Return for each learner its accuracy on the test episodes, and its cost, by name.
 
@@ -49,7 +50,7 @@ def compare(
     `task_ms`, the median time in milliseconds that an episode takes, its adaptation included;
     `peak_mib`, what an episode adds to the memory in use; and `choice`, what was chosen.
 
-    Raises as `learners.load` does.
+    Raises as `learners.load_learner` does.
     """
     best = max(FROM_SCRATCH, key=lambda choice: _mean(from_scratch(shape, *choice), validation))
     rows: dict[str, tuple[Callable[..., Learner], tuple]] = {
@@ -57,7 +58,7 @@ def compare(
         "from scratch": (from_scratch, (shape, *best)),
     }
     rows |= {name: (_load, (path,)) for name, path in trained.items()}
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, (make, of) in rows.items():
         learner = make(*of)
         right = estimate(accuracies(learner.classify, test))
@@ -65,7 +66,7 @@ def compare(
             "accuracy": right.mean,
             "ci95": right.interval,
             "parameters": sum(weight.numel() for weight in learner.weights.values()),
-            "task_ms": 1000 * median_seconds(lambda learner=learner: learner.classify(test[0])),
+            "task_ms": 1000 * median_seconds(partial(learner.classify, test[0])),
             "peak_mib": peak_memory(torch.get_num_threads(), _answering, make, of, test[0]),
         }
     found["from scratch"]["choice"] = {"alpha": best[0], "steps": best[1]}
@@ -73,7 +74,7 @@ def compare(
 
 
 def _load(path: Path) -> Learner:
-    return learners.load(path)[0]
+    return learners.load_learner(path)[0]
 
 
 def _answering(make: Callable[..., Learner], of: tuple, episode: Episode) -> Callable[[], Tensor]:

@@ -9,7 +9,7 @@ process, and everything here does nothing. The preface, section "How to run it".
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -117,13 +117,13 @@ class _Mean(torch.autograd.Function):
     """y = (1/N) Σ x over the N processes; its gradient is the mean of theirs."""
 
     @staticmethod
-    def forward(ctx, tensor: Tensor) -> Tensor:
+    def forward(ctx: Any, tensor: Tensor) -> Tensor:
         mean = tensor.clone()
         average([mean])
         return mean
 
     @staticmethod
-    def backward(ctx, slope: Tensor) -> Tensor:
+    def backward(ctx: Any, slope: Tensor) -> Tensor:
         return _Mean.apply(slope)
 
 

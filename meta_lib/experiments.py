@@ -22,6 +22,7 @@ from meta_lib.evaluation import estimate
 from meta_lib.lstm_optimizer import Learned, LSTMOptimizer
 from meta_lib.networks import expand, loss_of, mlp, parameters_of
 from meta_lib.runs import Run
+from meta_lib.tasks.episodes import Episode
 from meta_lib.tasks.optimizees import Optimizee, digit_networks, quadratics
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
 
@@ -53,7 +54,7 @@ def waves(settings: Settings) -> Experiment:
     network, steps = mlp(1, 40, 40, 1), settings["steps"]
     loss, phi = loss_of(network, F.mse_loss), parameters_of(network)
 
-    def draw(tasks: int, shots: int, queries: int, generator: Generator):
+    def draw(tasks: int, shots: int, queries: int, generator: Generator) -> Episode:
         return sample_points(sample_waves(tasks, generator), shots, queries, generator)
 
     def train(generator: Generator, run: Run) -> list[float]:
@@ -178,4 +179,10 @@ VARIATIONS: dict[str, dict[str, tuple[Callable[..., Optimizee], int]]] = {
 }
 """What a learned optimizer is tried on, by what it was trained on, and for how many steps."""
 
-BUILD = {"waves": waves, "optimizer": optimizer}
+BUILD: dict[str, Callable[[Settings], Experiment]] = {"waves": waves, "optimizer": optimizer}
+
+
+def build(settings: Settings) -> Experiment:
+    """Return the experiment that these settings describe, its first weights from their `seed`."""
+    torch.manual_seed(settings["seed"])
+    return BUILD[settings["learner"]](settings)

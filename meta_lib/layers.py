@@ -38,6 +38,11 @@ class RunningBatchNorm(nn.BatchNorm2d):
     (`distributed`), so all must call it together. With one process it is torch's own layer.
     """
 
+    # torch's own layer may be without them.
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def forward(self, x: Tensor) -> Tensor:
         """Return x normalised, by the batch's statistics in training, else by the running ones."""
         if not self.training or distributed.count() == 1:

@@ -82,9 +82,9 @@ def siamese_network(settings: Settings) -> Learner:
         )
     if measure is None:
         measure = siamese.WeightedL1(settings["features"])
-    weights = dict(network.named_parameters())
+    weights: dict[str, Tensor] = dict(network.named_parameters())
     if isinstance(measure, nn.Module):
-        weights |= measure.named_parameters(prefix="measure")
+        weights.update(measure.named_parameters(prefix="measure"))
 
     def train(image_set: ImageSet, generator: Generator, run: Run) -> list[float]:
         if settings["loss"] == "softmax":
@@ -109,7 +109,7 @@ def siamese_network(settings: Settings) -> Learner:
             _redraw(settings, generator),
         )
 
-    embed = partial(all_pairs.embed_copies, network, copies=copies) if copies else network
+    embed: Any = partial(all_pairs.embed_copies, network, copies=copies) if copies else network
     classify = partial(siamese.classify, embed, measure=measure)
     return Learner(weights, dict(network.named_buffers()), train, classify, embed)
 
@@ -124,9 +124,8 @@ def prototypical_network(settings: Settings) -> Learner:
             network, sample, settings["iterations"], settings["beta"], logits, run
         )
 
-    weights, buffers = dict(network.named_parameters()), dict(network.named_buffers())
     classify = partial(prototypes.classify, network, logits=logits)
-    return Learner(weights, buffers, train, classify, network)
+    return _of_metric(network, train, classify)
 
 
 def pretrained_network(settings: Settings) -> Learner:
@@ -145,8 +144,7 @@ def pretrained_network(settings: Settings) -> Learner:
             _redraw(settings, generator),
         )
 
-    weights, buffers = dict(network.named_parameters()), dict(network.named_buffers())
-    return Learner(weights, buffers, train, partial(prototypes.classify, network), network)
+    return _of_metric(network, train, partial(prototypes.classify, network))
 
 
 def maml_learner(settings: Settings) -> Learner:
@@ -156,12 +154,14 @@ def maml_learner(settings: Settings) -> Learner:
     """
     network = conv_network(settings["ways"], settings["filters"])
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
-    alpha, weights = settings["alpha"], dict(phi)
+    weights = dict(phi)
+    alpha: maml.Alpha = settings["alpha"]
     if settings["variant"] == "anil":
-        alpha = maml.head_rates(phi, alpha)
+        alpha = maml.head_rates(phi, settings["alpha"])
     if settings["variant"] == "meta-sgd":
-        alpha = maml.learned_rates(phi, alpha)
-        weights |= {f"alpha.{name}": rate for name, rate in alpha.items()}
+        rates = maml.learned_rates(phi, settings["alpha"])
+        weights |= {f"alpha.{name}": rate for name, rate in rates.items()}
+        alpha = {**rates}
 
     def train(image_set: ImageSet, generator: Generator, run: Run) -> list[float]:
         trained, losses = maml.train(
@@ -212,20 +212,19 @@ def lstm_learner(settings: Settings) -> Learner:
     return Learner(dict(optimizer.named_parameters()), {}, train, classify)
 
 
-BUILD = {
+BUILD: dict[str, Callable[[Settings], Learner]] = {
     "siamese": siamese_network,
     "protonet": prototypical_network,
     "pretrained": pretrained_network,
     "maml": maml_learner,
     "lstm": lstm_learner,
-    **experiments.BUILD,
 }
 FIXED_WAYS = ("maml", "lstm")
 """Learners whose network has one output for each of the ways that they were trained on."""
 
 
-def build(settings: Settings) -> Learner | Experiment:
-    """Return what these settings describe, its first weights drawn from their `seed`."""
+def build(settings: Settings) -> Learner:
+    """Return the learner that these settings describe, its first weights from their `seed`."""
     torch.manual_seed(settings["seed"])
     return BUILD[settings["learner"]](settings)
 
@@ -251,7 +250,7 @@ def load(path: str | os.PathLike, **changes: Any) -> tuple[Learner | Experiment,
     saved = runs.read_model(path)
     settings = {**saved.config, **changes}
     try:
-        learner = build(settings)
+        learner = (build if settings["learner"] in BUILD else experiments.build)(settings)
     except (KeyError, TypeError, ValueError) as error:
         raise NotACheckpoint(f"{path} holds no learner of this library ({error})") from error
     tensors = learner.weights | learner.buffers
@@ -262,6 +261,30 @@ def load(path: str | os.PathLike, **changes: Any) -> tuple[Learner | Experiment,
         for name, tensor in tensors.items():
             tensor.copy_(saved.tensors[name])
     return learner, settings
+
+
+def load_learner(path: str | os.PathLike, **changes: Any) -> tuple[Learner, Settings]:
+    """Return what `load` does, for a checkpoint that can classify.
+
+    Raises ValueError for an experiment's, which cannot; else as `load` does.
+    """
+    learner, settings = load(path, **changes)
+    if isinstance(learner, Experiment):
+        raise ValueError(
+            f"{path} must hold one of {', '.join(BUILD)}, which classify images, but holds "
+            f"{settings['learner']}"
+        )
+    return learner, settings
+
+
+def _of_metric(
+    network: nn.Module,
+    train: Callable[[ImageSet, Generator, Run], list[float]],
+    classify: Callable[[Episode], Tensor],
+) -> Learner:
+    """Return the learner whose tensors are the network's, and whose embedding is its output."""
+    weights, buffers = network.named_parameters(), network.named_buffers()
+    return Learner(dict(weights), dict(buffers), train, classify, network)
 
 
 def _embedding(settings: Settings) -> nn.Sequential:
@@ -276,7 +299,7 @@ def _sampler(
     settings: Settings, image_set: ImageSet, generator: Generator
 ) -> Callable[[], Episode]:
     """Return a function that draws a meta-batch, some of its tasks within a group of classes."""
-    shape = (settings[name] for name in ("ways", "shots", "queries"))
+    shape = (settings["ways"], settings["shots"], settings["queries"])
     task, redraw = task_source(image_set, *shape, generator), _redraw(settings, generator)
 
     def within() -> bool:

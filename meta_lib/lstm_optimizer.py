@@ -12,8 +12,8 @@ function from θ to one loss for each task, (tasks,).
 """
 
 import math
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -150,6 +150,10 @@ def gated_update(
     return forget_gate * theta - input_gate * gradient
 
 
+Rule = LSTMOptimizer | GatedOptimizer
+"""A learned update rule: from θ, its gradient, its losses and a state to the next θ and state."""
+
+
 class Step(NamedTuple):
     """One moment of an optimisation: θ (tasks, coordinates), its losses (tasks,), the state."""
 
@@ -159,7 +163,7 @@ class Step(NamedTuple):
 
 
 def unroll(
-    optimizer: nn.Module,
+    optimizer: Rule,
     loss: TaskLosses,
     theta: Tensor,
     steps: int,
@@ -193,13 +197,15 @@ class Learned(torch.optim.Optimizer):
     as torch's own optimizers are: zero_grad, backward, step. The rule's weights are not changed.
     """
 
-    def __init__(self, params, rule: nn.Module):
+    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], rule: Rule):
         """Make an optimizer for `params` (as torch.optim takes them) that follows `rule`."""
         super().__init__(params, {})
         self.rule = rule
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor | None:
+    def step(  # type: ignore[override]  # torch takes a loss for a float
+        self, closure: Callable[[], Tensor] | None = None
+    ) -> Tensor | None:
         """Change each parameter that has a gradient by one step of the rule.
 
         `closure` computes the gradients anew and returns the loss, which a `GatedOptimizer` looks

@@ -19,6 +19,7 @@ Storkey 2019, https://arxiv.org/abs/1810.09502): `step_weights`. Reptile (Nichol
 """
 
 from collections.abc import Callable, Sequence
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -161,19 +162,23 @@ def head_rates(phi: Parameters, alpha: float) -> Alpha:
     return {name: alpha for name in phi if name.rpartition(".")[0] == head}
 
 
-def learned_rates(phi: Parameters, alpha: float) -> Alpha:
+def learned_rates(phi: Parameters, alpha: float) -> dict[str, Tensor]:
     """Return Meta-SGD's inner rates: one for each single weight, which `train` learns in place."""
     return {name: torch.full_like(w, alpha).requires_grad_() for name, w in phi.items()}
 
 
 def reptile_loss(
-    loss: Loss, phi: Parameters, episodes: Episode, alpha: float, steps: int
+    loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int
 ) -> Tensor:
     """Return ½ ‖φ - θᵢ'‖² / α, averaged over B tasks, with θᵢ' as constants.
 
     Its gradient is Reptile's, (φ - mean of θᵢ') / α: step towards where the tasks' own training
     leads. Reptile knows no query set: θᵢ' is trained on all that the episode holds.
+
+    Raises TypeError unless `alpha` is one number for all weights; else as `adapt` does.
     """
+    if isinstance(alpha, dict):
+        raise TypeError("alpha must be one number for Reptile, but was a rate for each weight")
     x = torch.cat([episodes.support_x, episodes.query_x], dim=1)
     y = torch.cat([episodes.support_y, episodes.query_y], dim=1)
     _check(phi, x, y, alpha, steps)
@@ -213,7 +218,7 @@ def train(
     rates = alpha if isinstance(alpha, dict) else {}
     learned = {f"alpha.{name}": rate for name, rate in rates.items() if _is_learned(rate)}
     weights = phi | learned
-    episodes = None
+    episodes: Episode
 
     def mean(tasks: Episode) -> Tensor:
         if reptile:
@@ -276,5 +281,5 @@ def _check(phi: Parameters, x: Tensor, y: Tensor, alpha: Alpha, steps: int) -> N
     checks.shape("support_y", y, f"({len(x)}, …)", y.shape[:1] == x.shape[:1])
 
 
-def _is_learned(rate: float | Tensor) -> bool:
+def _is_learned(rate: float | Tensor) -> TypeGuard[Tensor]:
     return isinstance(rate, Tensor) and rate.requires_grad

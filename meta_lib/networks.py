@@ -85,7 +85,10 @@ def pooled_network(filters: int = 64) -> nn.Sequential:
         convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         layers += [convolution, RunningBatchNorm(outputs), nn.ReLU(), nn.MaxPool2d(2)]
     # Channels last in memory: faster on the CPU, most of all where pooling is.
-    return nn.Sequential(*layers, nn.Flatten()).to(device(), memory_format=torch.channels_last)
+    return nn.Sequential(*layers, nn.Flatten()).to(
+        device(),
+        memory_format=torch.channels_last,  # type: ignore[call-overload]
+    )
 
 
 def parameters_of(network: nn.Module) -> Parameters:

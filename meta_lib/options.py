@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,7 +22,9 @@ class Number(click.ParamType):
     def __init__(self, allowed: str, holds: Callable[[float], bool]):
         self.allowed, self.holds = allowed, holds
 
-    def convert(self, value, param, ctx):
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
         """Return the number, or fail with what is allowed."""
         try:
             number = float(value)

@@ -194,8 +194,8 @@ def train(
     Raises as `sample_pairs`, `contrastive_loss` and `training.minimise` do, before any step.
     """
     checks.positive("margin", margin)
-    learned = isinstance(measure, nn.Module)
-    weights = measure.named_parameters(prefix="measure") if learned else ()
+    learned = measure if isinstance(measure, nn.Module) else nn.Module()
+    weights = learned.named_parameters(prefix="measure")
 
     def loss() -> Tensor:
         drawn = sample_pairs(image_set, pairs, generator)

@@ -11,6 +11,8 @@ of size tasks, the weights included. Used in part 3, "MAML".
     any other layer       task by task
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,7 +28,9 @@ def forward_stack(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
     """Return what the network makes of each task's x (tasks, n, …) with that task's weights."""
     if not isinstance(network, nn.Sequential):
         return _one_by_one(network, theta, x)
-    layers = [(layer, _weights_of(theta, name)) for name, layer in network.named_children()]
+    layers: list[tuple[Any, Parameters]] = [
+        (layer, _weights_of(theta, name)) for name, layer in network.named_children()
+    ]
     if _is_first_block(*(layer for layer, _ in layers[:3])):
         (convolution, weights), (norm, norm_weights), _, *layers = layers
         x = first_block(x, convolution, norm, weights["weight"], **norm_weights)
@@ -91,9 +95,10 @@ def first_block(
     This saves passes over the largest layer, forwards and backwards; in deeper layers the patches
     are too long for it to pay.
     """
+    kernels, strides, paddings = convolution.kernel_size, convolution.stride, convolution.padding
+    assert not isinstance(paddings, str)  # `_is_plain` has seen to it
     patches = F.unfold(
-        x.flatten(0, 1), convolution.kernel_size, padding=convolution.padding,
-        stride=convolution.stride,
+        x.flatten(0, 1), kernels, padding=paddings, stride=strides
     ).unflatten(0, x.shape[:2])  # (tasks, n, weights of a filter, places)  # fmt: skip
     P = patches.transpose(2, 3).flatten(1, 2)  # (tasks, samples, weights of a filter)
     P = P - P.mean(dim=1, keepdim=True)
@@ -106,13 +111,7 @@ def first_block(
     y = F.relu_(y)
     height, width = (
         (size + 2 * pad - kernel) // stride + 1
-        for size, pad, kernel, stride in zip(
-            x.shape[3:],
-            convolution.padding,
-            convolution.kernel_size,
-            convolution.stride,
-            strict=True,
-        )
+        for size, pad, kernel, stride in zip(x.shape[3:], paddings, kernels, strides, strict=True)
     )
     return y.view(*x.shape[:2], height, width, -1).permute(0, 1, 4, 2, 3)
 
@@ -132,7 +131,7 @@ def _is_plain(layer: nn.Conv2d) -> bool:
     )
 
 
-def _is_first_block(*layers: nn.Module) -> bool:
+def _is_first_block(*layers: Any) -> bool:
     if [type(layer) for layer in layers] != [nn.Conv2d, BatchNorm, nn.ReLU]:
         return False
     convolution = layers[0]

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -82,7 +83,8 @@ def meta_lib(*words: str) -> dict:
 def train(name: str, words: str, record: dict) -> None:
     """Train, or go on; whether it ends or is stopped, the time that it took is added up."""
     record["command"] = f"python -m meta_lib train {words} --out results/{name}"
-    start, session = time.perf_counter(), {"commit": commit(), "environment": environment()}
+    start = time.perf_counter()
+    session: dict[str, Any] = {"commit": commit(), "environment": environment()}
     try:
         meta_lib("train", *shlex.split(words), "--out", str(HERE / name))
         record["trained"] = True

@@ -21,6 +21,7 @@ from PIL import Image
 from meta_lib import distributed
 from meta_lib.commands import UNASKED, meta_lib
 from meta_lib.learners import VARIANTS
+from meta_lib.results import folder
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.parts import PARTS, deal, load_part
 from meta_lib.tasks.snapshots import write_snapshots
@@ -218,6 +219,16 @@ def test_own_images_are_classified(models, own_images):
     assert said.stdout.splitlines()[0] == f"{first['file']}: {first['class']}"
 
 
+@pytest.mark.parametrize("learner", ["siamese", "maml", "lstm"])
+def test_images_without_a_label_are_classified(learner, models, tmp_path):
+    for name, images in glyphs(5, 2, size=20).items():
+        drawing(tmp_path / "shown" / name / "0.png", images[0])
+        drawing(tmp_path / "new" / f"{name}.png", images[1])
+    found = result("classify", models / learner, "--support", tmp_path / "shown",
+                   "--query", tmp_path / "new")  # fmt: skip
+    assert found["accuracy"] is None and found["trials"] == len(found["predictions"]) == 5
+
+
 def test_cleaning_reaches_both_folders(models, tmp_path):
     """The signs are small on their sheets: what is read at all depends on being cut out."""
     write_snapshots(tmp_path / "wide", ["a", "b", "c"], photos=4, margin=100)
@@ -277,6 +288,7 @@ def test_a_class_that_was_not_shown_is_refused(models, own_images):
         ("evaluate {models}/siamese --within", 2, "ways must be at most 1, the number of classes"),
         ("compare", 2, "Missing argument 'CHECKPOINTS...'"),
         ("compare {models}/siamese {models}/maml --ways 4", 2, "cannot tell 4 apart"),
+        ("compare {models}/siamese {recorded}/optimizer-quadratics", 2, "but holds optimizer"),
         ("evaluate", 2, "Missing argument 'CHECKPOINT'"),
         ("evaluate {tmp}/nothing", 2, "does not exist"),
         ("evaluate {tmp}/file.txt", 1, "is damaged, or not a safetensors file"),
@@ -289,13 +301,15 @@ def test_a_class_that_was_not_shown_is_refused(models, own_images):
         ("classify {models}/siamese --support {tmp}/empty --query {tmp}", 2, "must hold one fold"),
         ("classify {models}/siamese --support {tmp}/file.txt --query {tmp}", 2, "is a file"),
         ("classify {models}/siamese --support {tmp} --query {tmp}/nothing", 2, "does not exist"),
+        ("classify {recorded}/optimizer-quadratics --support {tmp} --query {tmp}", 2,
+         "must hold one of siamese, protonet, pretrained, maml, lstm"),
     ],
 )  # fmt: skip
 def test_nonsense_is_refused_with_a_reason(arguments, code, message, models, tmp_path):
     (tmp_path / "file.txt").write_text("not a checkpoint")
     (tmp_path / "empty").mkdir()
     safetensors.torch.save_file({"a": torch.zeros(1)}, tmp_path / "foreign.safetensors")
-    answer = run(*arguments.format(tmp=tmp_path, models=models).split())
+    answer = run(*arguments.format(tmp=tmp_path, models=models, recorded=folder()).split())
     assert answer.exit_code == code, answer.output
     assert message in " ".join(answer.output.split())
     assert answer.stdout == "" or code == 2 and not arguments

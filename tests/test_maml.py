@@ -313,6 +313,15 @@ def test_the_reptile_gradient_points_to_the_adapted_weights(steps, generator):
     torch.testing.assert_close(flatten({name: w.grad for name, w in phi.items()}), expected)
 
 
+def test_reptile_takes_one_rate_for_all_weights(generator):
+    network = mlp(1, 5, 1)
+    tasks = sample_points(sample_waves(3, generator), 4, 6, generator)
+    rates = maml.head_rates(parameters_of(network), 0.05)
+    loss = loss_of(network, F.mse_loss)
+    with pytest.raises(TypeError, match="alpha must be one number for Reptile"):
+        maml.train(network, loss, lambda: tasks, 1, rates, reptile=True)
+
+
 def test_plain_weights_are_adapted_without_a_graph(generator):
     network = mlp(1, 5, 1)
     tasks = sample_points(sample_waves(3, generator), 4, 4, generator)

@@ -8,12 +8,15 @@ picture, a widget (`meta_lib.moving`) and a reader's own experiment.
 import base64
 import inspect
 import io
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
 # Okabe & Ito's colours, which colour-blind readers can tell apart.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
@@ -23,7 +26,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
 DOTS_PER_INCH = 100
 SHARPNESS = 2
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.figsize": (7, 3.6),
     "figure.constrained_layout.use": True,
     "figure.facecolor": "white",
@@ -36,7 +39,7 @@ STYLE = {
 }
 
 
-def subplots(*args, **kwargs):
+def subplots(*args: Any, **kwargs: Any) -> tuple[Figure, Any]:
     """Return matplotlib's `plt.subplots(…)` in the style of the book."""
     with plt.rc_context(STYLE):
         return plt.subplots(*args, **kwargs)
@@ -58,7 +61,9 @@ def bundle(figure: Figure) -> tuple[dict, dict]:
     with io.BytesIO() as drawn, io.BytesIO() as small:
         figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH * SHARPNESS)
         # 64 colours are plenty for a chart, and a quarter of the bytes in every notebook.
-        Image.open(drawn).convert("RGB").quantize(64, dither=0).save(small, "png", optimize=True)
+        Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(
+            small, "png", optimize=True
+        )
         picture = base64.b64encode(small.getvalue()).decode()
     plt.close(figure)
     width, height = (round(inches * DOTS_PER_INCH) for inches in figure.get_size_inches())
@@ -72,13 +77,19 @@ def show(figure: Figure) -> None:
     display(data, metadata=metadata, raw=True)
 
 
-def show_source(*functions) -> None:
+def show_source(*functions: Callable) -> None:
     """Display the source code of functions or classes, as it stands in the library."""
     source = "\n\n".join(inspect.getsource(function).rstrip() for function in functions)
     display(Markdown(f"```python\n{source}\n```"))
 
 
-def losses(*curves, labels=(), y="loss", smooth: int = 20, log: bool = False) -> Figure:
+def losses(
+    *curves: Sequence[float],
+    labels: Sequence[str] = (),
+    y: str = "loss",
+    smooth: int = 20,
+    log: bool = False,
+) -> Figure:
     """Draw training curves: thin as measured, thick as their running mean over `smooth` steps."""
     figure, axes = subplots()
     for number, curve in enumerate(curves):
@@ -98,7 +109,12 @@ def losses(*curves, labels=(), y="loss", smooth: int = 20, log: bool = False) ->
     return describe(figure, f"Training curve over {iterations} iterations: the {y} goes {ends}.")
 
 
-def images(rows, row_labels=(), title: str = "", description: str = "") -> Figure:
+def images(
+    rows: Sequence[Tensor],
+    row_labels: Sequence[str] = (),
+    title: str = "",
+    description: str = "",
+) -> Figure:
     """Draw rows of images; each row is a tensor (columns, 1, height, width)."""
     count, columns = len(rows), max(len(row) for row in rows)
     figure, grid = subplots(

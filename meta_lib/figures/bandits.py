@@ -1,7 +1,10 @@
 """The pictures of part 2, "Meta-learning and reinforcement learning"."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from meta_lib.figures import (
     BLACK,
@@ -80,7 +83,9 @@ def two_clocks() -> Figure:
     )
 
 
-def training(losses, regrets, best: float, random: float) -> Figure:
+def training(
+    losses: Sequence[float], regrets: Sequence[float], best: float, random: float
+) -> Figure:
     """Draw the loss, which says little, beside the mean regret of each batch."""
     figure, (left, right) = subplots(1, 2, figsize=(7, 3.2))
     for axes, curve, colour in ((left, losses, BLUE), (right, regrets, GREEN)):
@@ -103,7 +108,7 @@ def training(losses, regrets, best: float, random: float) -> Figure:
     )
 
 
-def race(regrets: dict, title: str = "") -> Figure:
+def race(regrets: dict[str, Tensor], title: str = "") -> Figure:
     """Draw the mean regret by round with its 95 % interval; each is (bandits, rounds)."""
     figure, axes = subplots(figsize=(7, 4))
     ends = {}
@@ -129,7 +134,7 @@ def race(regrets: dict, title: str = "") -> Figure:
     )
 
 
-def one_bandit(regrets: dict, mu, epsilon: float) -> Figure:
+def one_bandit(regrets: dict[str, Tensor], mu: Sequence[float], epsilon: float) -> Figure:
     """Draw the mean regret by round on copies of one bandit; each is (copies, rounds).
 
     The words name nothing that hangs on one training of the policy.
@@ -145,7 +150,7 @@ def one_bandit(regrets: dict, mu, epsilon: float) -> Figure:
     )
 
 
-def one_game(mu, arms, rewards, log_chances) -> Figure:
+def one_game(mu: Tensor, arms: Tensor, rewards: Tensor, log_chances: Tensor) -> Figure:
     """Draw one bandit: the policy's chances of each arm (rounds, arms), its pulls and their pay."""
     mu, arms, rewards = (np.asarray(each.cpu()) for each in (mu, arms, rewards))
     chances = np.exp(np.asarray(log_chances.cpu()))
@@ -178,7 +183,7 @@ def one_game(mu, arms, rewards, log_chances) -> Figure:
     )
 
 
-def habits(played: dict, best) -> Figure:
+def habits(played: dict[str, tuple[Tensor, Tensor]], best: Tensor) -> Figure:
     """Draw win-stay and lose-shift by round, and how often the best arm is pulled.
 
     `played` is name: (arms, rewards), each (bandits, rounds); `best` is the best arm, (bandits,).
@@ -218,7 +223,7 @@ def habits(played: dict, best) -> Figure:
     )
 
 
-def change(arms: dict, chances, at: int) -> Figure:
+def change(arms: dict[str, Tensor], chances: Tensor, at: int) -> Figure:
     """Draw how often the best arm is pulled, by round, when the chances change after `at` rounds.
 
     `arms` is name: (bandits, rounds); `chances` is (rounds, bandits, arms).

@@ -3,6 +3,7 @@
 import math
 
 import torch
+from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 
@@ -10,7 +11,7 @@ from meta_lib.figures import BLACK, BLUE, GREEN, RED, describe, subplots
 from meta_lib.lstm_optimizer import gated_update, preprocess
 
 
-def cell():
+def cell() -> Figure:
     """Draw the line of the cell state, once with the LSTM's names and once with the optimizer's."""
     figure, axes = subplots(figsize=(7, 2.9))
     axes.set(xlim=(-0.4, 8.4), ylim=(-1.75, 1.75), aspect="equal")
@@ -60,7 +61,7 @@ def walk(forget: float, rate: float, steps: int) -> Tensor:
     return torch.stack(path)
 
 
-def path(f: float, i: float, steps: int = 40):
+def path(f: float, i: float, steps: int = 40) -> Figure:
     """Draw the path of constant gates on a quadratic in two dimensions, and its loss."""
     figure, (axes, side) = subplots(1, 2, figsize=(7, 3.6), width_ratios=(3, 2))
     a, b = torch.tensor(CURVATURES), torch.tensor(MINIMUM)
@@ -90,7 +91,7 @@ def path(f: float, i: float, steps: int = 40):
     )
 
 
-def seen(p: float = 10.0):
+def seen(p: float = 10.0) -> Figure:
     """Draw the two numbers that the optimizer is given, against the gradient."""
     figure, (left, right) = subplots(1, 2, figsize=(7, 3.2))
     sizes = torch.logspace(-7, 2, 400)
@@ -115,7 +116,7 @@ def seen(p: float = 10.0):
     )
 
 
-def horizons(rates: Tensor, ends: dict[int, Tensor], best: dict[int, float]):
+def horizons(rates: Tensor, ends: dict[int, Tensor], best: dict[int, float]) -> Figure:
     """Draw the loss after T steps, as a share of the first loss, against a constant rate."""
     figure, axes = subplots()
     for number, (horizon, values) in enumerate(ends.items()):
@@ -133,7 +134,7 @@ def horizons(rates: Tensor, ends: dict[int, Tensor], best: dict[int, float]):
     )
 
 
-def learned_rates(runs: dict[str, list[float]], best: float):
+def learned_rates(runs: dict[str, list[float]], best: float) -> Figure:
     """Draw a rate over the iterations of its meta-training."""
     figure, axes = subplots(figsize=(7, 3.2))
     for number, (label, rates) in enumerate(runs.items()):

@@ -1,6 +1,9 @@
 """The pictures of part 1: "The limits of machine learning" and "What meta-learning offers"."""
 
+from collections.abc import Sequence
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -148,13 +151,20 @@ def forgetting(steps: list[int], runs: dict[str, tuple]) -> Figure:
     )
 
 
-def reader(images, truth, predicted, labels, accuracies, chosen, title: str) -> Figure:
+def reader(
+    images: Tensor,
+    truth: Tensor,
+    predicted: Tensor,
+    labels: list[int],
+    accuracies: list[float],
+    chosen: int,
+    title: str,
+) -> Figure:
     """Draw one image of each digit as it is read, and accuracy against labels per class."""
-    figure = subplots(2, 10, figsize=(7, 3.9), height_ratios=(1, 2.4))[0]
-    tops = figure.axes[:10]
-    for axes in figure.axes[10:]:
+    figure, (tops, below) = subplots(2, 10, figsize=(7, 3.9), height_ratios=(1, 2.4))
+    for axes in below:
         axes.remove()
-    curve = figure.add_subplot(figure.axes[0].get_gridspec()[1, :])
+    curve = figure.add_subplot(tops[0].get_gridspec()[1, :])
     for axes, image, is_, read in zip(
         tops, images, truth.tolist(), predicted.tolist(), strict=True
     ):
@@ -169,7 +179,7 @@ def reader(images, truth, predicted, labels, accuracies, chosen, title: str) -> 
     curve.grid(True, alpha=0.25)
     curve.spines[["top", "right"]].set_visible(False)
     curve.set(xscale="log", ylim=(0, 102), xlabel="labels per class", ylabel="accuracy, %")
-    curve.set_xticks(labels, labels)
+    curve.set_xticks(labels, map(str, labels))
     curve.minorticks_off()
     figure.suptitle(title, fontsize=10)
     return describe(
@@ -181,7 +191,7 @@ def reader(images, truth, predicted, labels, accuracies, chosen, title: str) -> 
     )
 
 
-def _image(axes, image: Tensor) -> None:
+def _image(axes: Axes, image: Tensor) -> None:
     axes.imshow(image[0].cpu().numpy(), vmin=0, vmax=1, cmap="gray_r")
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
@@ -231,7 +241,9 @@ def shots_curves(panels: dict, ticks: list[int]) -> Figure:
     return describe(figure, f"Accuracy against labels per class. {'; '.join(said)}.")
 
 
-def adaptation(methods: dict, ticks: list[int], steps, curve, level: float) -> Figure:
+def adaptation(
+    methods: dict, ticks: list[int], steps: Sequence[int], curve: Sequence[float], level: float
+) -> Figure:
     """Draw accuracy against labels, and against steps of fine-tuning beside the level at none."""
     figure, (left, right) = subplots(1, 2, figsize=(7, 3.8), sharey=True)
     _shots(left, methods, ticks)
@@ -277,11 +289,10 @@ def compare(support: Tensor, query: Tensor, readings: dict, scores: dict, title:
 
     `readings` goes from a method to the labels it gives to the query images, 0 to 9 in order.
     """
-    figure = subplots(3, 10, figsize=(7, 4.2), height_ratios=(1, 1, 1.5))[0]
-    rows = figure.axes[:10], figure.axes[10:20]
-    for axes in figure.axes[20:]:
+    figure, (*rows, below) = subplots(3, 10, figsize=(7, 4.2), height_ratios=(1, 1, 1.5))
+    for axes in below:
         axes.remove()
-    bars = figure.add_subplot(figure.axes[0].get_gridspec()[2, :])
+    bars = figure.add_subplot(below[0].get_gridspec()[2, :])
     for axes_row, images, name in zip(rows, (support, query), ("support", "query"), strict=True):
         for axes, image in zip(axes_row, images, strict=True):
             _image(axes, image)
@@ -308,7 +319,7 @@ def compare(support: Tensor, query: Tensor, readings: dict, scores: dict, title:
     )
 
 
-def _shots(axes, methods: dict, ticks: list[int]) -> None:
+def _shots(axes: Axes, methods: dict, ticks: list[int]) -> None:
     for (name, estimates), colour, marker in zip(methods.items(), COLOURS, MARKERS, strict=False):
         mean = [100 * each.mean for each in estimates.values()]
         half = [100 * each.interval for each in estimates.values()]
@@ -317,7 +328,7 @@ def _shots(axes, methods: dict, ticks: list[int]) -> None:
             label=name,
         )  # fmt: skip
     axes.set(xscale="log", xlabel="labels per class, K", ylim=(0, 102))
-    axes.set_xticks(ticks, ticks)
+    axes.set_xticks(ticks, map(str, ticks))
     axes.minorticks_off()
 
 

@@ -1,15 +1,19 @@
 """Pictures of part 3, "The LSTM optimizer"."""
 
 import math
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from torch import Tensor
+from torch.optim import Optimizer
 
 from meta_lib.baselines import BASELINES, descend
 from meta_lib.evaluation import Estimate
 from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe, subplots
-from meta_lib.lstm_optimizer import Learned
+from meta_lib.lstm_optimizer import Learned, LSTMOptimizer, Rule, TaskLosses
 
 COLOURS = {
     "LSTM": BLUE, "SGD": BLACK, "momentum": SKY, "NAG": GREEN, "RMSprop": PURPLE, "Adam": RED,
@@ -26,7 +30,7 @@ def median_interval(values: Tensor) -> Estimate:
     return Estimate(middle.item(), (high - low).item() / 2)
 
 
-def unrolled():
+def unrolled() -> Figure:
     """Draw two steps of an optimizee and its optimizer, and where gradients do not flow."""
     figure, axes = subplots(figsize=(7, 3.7))
     axes.set(xlim=(-0.7, 8.3), ylim=(-0.6, 3.5))
@@ -66,13 +70,19 @@ def unrolled():
     )
 
 
-def arrow(axes, start, end, colour, dashed: bool = False) -> None:
+def arrow(
+    axes: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    colour: str,
+    dashed: bool = False,
+) -> None:
     """Draw an arrow from start to end."""
     style = {"arrowstyle": "->", "color": colour, "linewidth": 1.4}
     axes.annotate("", end, start, arrowprops={**style, "linestyle": "--" if dashed else "-"})
 
 
-def race(curves: dict[str, Tensor], horizon: int | None = None):
+def race(curves: dict[str, Tensor], horizon: int | None = None) -> Figure:
     """Draw mean and median loss over steps; each entry of `curves` is (steps + 1, tasks)."""
     figure, panels = subplots(1, 2, figsize=(7, 3.5), sharey=True)
     for axes, what, label in zip(panels, (mean, median), ("mean", "median"), strict=True):
@@ -111,14 +121,21 @@ def median(losses: Tensor) -> tuple:
     return tuple(part.cpu() for part in (losses.median(dim=1).values, low, high))
 
 
-def paths(rule, loss, name: str, theta: Tensor, rates: dict[str, float], steps: int):
+def paths(
+    rule: Rule,
+    loss: TaskLosses,
+    name: str,
+    theta: Tensor,
+    rates: dict[str, float],
+    steps: int,
+) -> Figure:
     """Draw how the learned rule and its rivals go on a surface from θ (1, 2), and their losses."""
     figure, (plane, side) = subplots(1, 2, figsize=(7, 3.6))
     x, y = torch.meshgrid(torch.linspace(-3, 3, 121), torch.linspace(-2.5, 2.5, 101), indexing="xy")
     heights = loss(torch.stack([x, y], dim=-1).reshape(-1, 2)).reshape(x.shape)
     levels = [0.03, 0.1, 0.3, 1, 2, 3, 4, 6, 10, 20, 40, 80]
     plane.contour(x, y, heights, levels=levels, colors="0.75", linewidths=0.8)
-    makers = {"LSTM": partial(Learned, rule=rule)}
+    makers: dict[str, Callable[..., Optimizer]] = {"LSTM": partial(Learned, rule=rule)}
     makers |= {each: partial(BASELINES[each], lr=rate) for each, rate in rates.items()}
     for each, make in makers.items():
         path, losses = walk(make, loss, theta, steps)
@@ -136,7 +153,9 @@ def paths(rule, loss, name: str, theta: Tensor, rates: dict[str, float], steps: 
     )
 
 
-def walk(make, loss, theta: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def walk(
+    make: Callable[[list[Tensor]], Optimizer], loss: TaskLosses, theta: Tensor, steps: int
+) -> tuple[Tensor, Tensor]:
     """Return the places (steps + 1, coordinates) that an optimizer passes from θ, and the losses.
 
     `make`, `loss` and `theta` are as for `baselines.descend`, with one task.
@@ -151,7 +170,9 @@ def walk(make, loss, theta: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     return torch.stack(path).cpu(), losses[:, 0].cpu()
 
 
-def step_sizes(optimizer, moments=(1, 5, 20, 100), rate: float = 0.01):
+def step_sizes(
+    optimizer: LSTMOptimizer, moments: Sequence[int] = (1, 5, 20, 100), rate: float = 0.01
+) -> Figure:
     """Draw the learned update of one coordinate against the gradient, which is held constant."""
     figure, (axes, near) = subplots(1, 2, figsize=(7, 3.5), width_ratios=(3, 2))
     sizes = torch.logspace(-7, 2, 73)
@@ -179,7 +200,7 @@ def step_sizes(optimizer, moments=(1, 5, 20, 100), rate: float = 0.01):
     )
 
 
-def constant_gradient(optimizer, gradients: Tensor, steps: int) -> Tensor:
+def constant_gradient(optimizer: LSTMOptimizer, gradients: Tensor, steps: int) -> Tensor:
     """Return the steps -update, (steps, gradients), that each constant gradient brings about."""
     theta = torch.zeros_like(gradients)[:, None].to(next(optimizer.parameters()))
     gradients = gradients[:, None].to(theta)
@@ -192,7 +213,7 @@ def constant_gradient(optimizer, gradients: Tensor, steps: int) -> Tensor:
     return torch.stack(taken).cpu()
 
 
-def gates(before: dict[str, Tensor], after: dict[str, Tensor]):
+def gates(before: dict[str, Tensor], after: dict[str, Tensor]) -> Figure:
     """Draw the gates by step; each entry "input" or "forget" is (steps, coordinates)."""
     figure, panels = subplots(1, 2, figsize=(7, 3.2))
     told = []

@@ -1,5 +1,7 @@
 """The pictures of part 3, "MAML"."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -52,7 +54,15 @@ def starting_points(alpha: float = 0.3) -> Figure:
     )
 
 
-def fit(x, wave, support_x, support_y, fits, errors, alpha: float) -> Figure:
+def fit(
+    x: np.ndarray,
+    wave: np.ndarray,
+    support_x: np.ndarray,
+    support_y: np.ndarray,
+    fits: Sequence[np.ndarray],
+    errors: Sequence[float],
+    alpha: float,
+) -> Figure:
     """Draw a network's curve before and after each inner step, and its error after each.
 
     x, wave and each of `fits` are curves of the same length; `errors` has one number a step.
@@ -107,7 +117,9 @@ def beta_curves(curves: dict, chosen: float, smooth: int = 25) -> Figure:
     )
 
 
-def steps_and_curvature(rates, losses, limit: float, start: float) -> Figure:
+def steps_and_curvature(
+    rates: Sequence[float], losses: Sequence[float], limit: float, start: float
+) -> Figure:
     """Draw the support loss after the inner steps against α, and the limit 2/λ_max."""
     figure, axes = subplots(figsize=(7, 3.4))
     shown = np.clip(np.nan_to_num(losses, nan=TOP, posinf=TOP), 1e-6, TOP)

@@ -1,12 +1,14 @@
 """The pictures of part 4, "MAML's meta-update"."""
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, describe, subplots
@@ -15,7 +17,13 @@ HIGHEST = 10.5
 WIDEST = 1e6
 
 
-def dial(phi: float, alpha: float, a=(1.0, 4.0), c=(-1.0, 2.0), steps: int = 1) -> Figure:
+def dial(
+    phi: float,
+    alpha: float,
+    a: ArrayLike = (1.0, 4.0),
+    c: ArrayLike = (-1.0, 2.0),
+    steps: int = 1,
+) -> Figure:
     """Draw two parabolas ½ a (θ - c)² with the inner steps from φ, and the loss before and after.
 
     Left: the losses of the two tasks, and where `steps` steps of rate α take them from φ. Right:
@@ -70,7 +78,7 @@ def dial(phi: float, alpha: float, a=(1.0, 4.0), c=(-1.0, 2.0), steps: int = 1) 
     )
 
 
-def step_sizes(h, curves: dict) -> Figure:
+def step_sizes(h: Sequence[float], curves: dict[str, Sequence[float]]) -> Figure:
     """Draw how far each formula (by name) is from the finite differences of width h."""
     figure, axes = subplots(figsize=(7, 3.6))
     for (name, errors), marker in zip(curves.items(), "osv^", strict=False):
@@ -91,7 +99,9 @@ def step_sizes(h, curves: dict) -> Figure:
     )
 
 
-def bowls(H, c, phi, alpha: float, beta: float, steps: int) -> Figure:
+def bowls(
+    H: ArrayLike, c: ArrayLike, phi: ArrayLike, alpha: float, beta: float, steps: int
+) -> Figure:
     """Draw inner paths on two bowls ½ (θ - c)ᵀ H (θ - c), the pulls on φ, and the outer paths.
 
     H is (2, 2, 2), c is (2, 2) and φ is (2,). Pulls are downhill: -β times the gradient of a task.
@@ -126,7 +136,7 @@ def bowls(H, c, phi, alpha: float, beta: float, steps: int) -> Figure:
     left.set_title(f"α = {alpha:.2g}, {steps} inner step(s)", fontsize=10)
 
     shrink = np.stack([np.linalg.matrix_power(each, steps) for each in J])
-    meta = 0.0
+    meta = np.zeros_like(x)
     for task in range(2):
         offset = (sheet - c[task]) @ shrink[task].T
         meta = meta + 0.5 * np.einsum("...i,ij,...j->...", offset, H[task], offset)
@@ -167,16 +177,16 @@ def bowls(H, c, phi, alpha: float, beta: float, steps: int) -> Figure:
     )
 
 
-def _visible(heights):
+def _visible(heights: np.ndarray) -> np.ndarray:
     """Cut curves off below the legend."""
     return np.where(heights < HIGHEST, heights, np.nan)
 
 
-def _arrow(axes, start, move, colour) -> None:
+def _arrow(axes: Axes, start: np.ndarray, move: np.ndarray, colour: str) -> None:
     if np.abs(move).max() < 20 and np.abs(start).max() < 20:
         look = {"color": colour, "arrowstyle": "-|>", "linewidth": 2.5, "mutation_scale": 14,
                 "shrinkA": 0, "shrinkB": 0}  # fmt: skip
-        axes.annotate("", start + move, start, arrowprops=look, annotation_clip=True)
+        axes.annotate("", tuple(start + move), tuple(start), arrowprops=look, annotation_clip=True)
 
 
 class _Remembered:
@@ -189,7 +199,7 @@ def bytes_kept(compute: Callable[[], Tensor]) -> int:
 
     Each tensor counts once, and only if it is still kept when `compute` has returned.
     """
-    kept = weakref.WeakSet()
+    kept: weakref.WeakSet[_Remembered] = weakref.WeakSet()
 
     def remember(tensor: Tensor) -> _Remembered:
         kept.add(remembered := _Remembered(tensor))

@@ -49,7 +49,13 @@ def in_context(
     )
 
 
-def attention_and_outside(x, truth, curves: dict[str, np.ndarray], context_x, context_y) -> Figure:
+def attention_and_outside(
+    x: np.ndarray,
+    truth: np.ndarray,
+    curves: dict[str, np.ndarray],
+    context_x: np.ndarray,
+    context_y: np.ndarray,
+) -> Figure:
     """Draw what several readers of one context answer, within it and outside."""
     figure, axes = subplots(figsize=(7, 3.2))
     axes.axvspan(min(context_x), max(context_x), color="grey", alpha=0.12)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
@@ -12,7 +13,7 @@ from meta_lib.figures import BLUE, ORANGE, RED, describe, subplots
 from meta_lib.tasks.episodes import ImageSet
 
 
-def _bare(axes) -> None:
+def _bare(axes: Axes) -> None:
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)

@@ -1,6 +1,9 @@
 """The pictures of the preface: one example of each character, then others in other hands."""
 
+from typing import Any
+
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -46,7 +49,7 @@ def answers(episode: Episode, predicted: dict[str, Tensor]) -> Figure:
     )
 
 
-def _rows(columns: int, rows: int = 2):
+def _rows(columns: int, rows: int = 2) -> tuple[Figure, Any]:
     figure, grid = subplots(rows, columns, figsize=(7, 0.35 + 7 / columns * 0.9 * rows))
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
@@ -55,7 +58,7 @@ def _rows(columns: int, rows: int = 2):
     return figure, grid
 
 
-def _draw(axes, image: Tensor, title: str, colour: str) -> None:
+def _draw(axes: Axes, image: Tensor, title: str, colour: str) -> None:
     axes.imshow(image[0].cpu().numpy(), vmin=0, vmax=1, cmap="gray_r")
     axes.set_title(title, color=colour, fontsize=11)
 
@@ -71,7 +74,7 @@ def hand(support: list, query: list, distances: dict[str, float]) -> Figure:
 
     A drawing is a list of strokes, a stroke a list x, y, x, y, …
     """
-    answer = min(distances, key=distances.get, default=None)
+    answer = min(distances, key=distances.__getitem__, default=None)
     figure, row = _rows(len(support) + 1, rows=1)
     figure.set_size_inches(7, 1.8)
     for axes, drawing, name in zip(

@@ -6,11 +6,13 @@ stack of tasks as `meta_lib.tasks.episodes` makes them; answers are labels, one 
 
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import torch
 from IPython.display import Markdown
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -52,7 +54,7 @@ def one_episode(episode: Episode, columns: int = 9) -> Figure:
     order = _mixed(len(episode.query_y))
     lines = -(-len(order) // columns)
     figure = _figure(7, 0.85 * (lines + 1) + 0.3)
-    above, below = figure.subfigures(2, 1, height_ratios=[1.15, lines])
+    above, below = figure.subfigures(2, 1, height_ratios=[1.15, lines], squeeze=False)[:, 0]
     row = above.subplots(1, columns)
     for axes, image, letter in zip(row[1:], episode.support_x, LETTERS, strict=False):
         _image(axes, image, frame=BLACK)
@@ -304,12 +306,18 @@ def company(results: dict[str, dict[str, Tensor]]) -> Figure:
 class _Memory(TorchDispatchMode):
     """Counts the bytes of all tensors made while it is on, and the most that were held at once."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.held = self.peak = 0
-        self.known = weakref.WeakSet()
+        self.known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+    def __torch_dispatch__(
+        self,
+        function: Callable,
+        types: Iterable[type],
+        args: tuple = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
         given = [t.untyped_storage() for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
         made = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
@@ -375,7 +383,7 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-def _image(axes, image: Tensor, frame: str | None = None) -> None:
+def _image(axes: Axes, image: Tensor, frame: str | None = None) -> None:
     axes.imshow(image[0].cpu().numpy(), vmin=0, vmax=1, cmap="gray_r")
     axes.set(xticks=[], yticks=[])
     axes.grid(False)

@@ -1,6 +1,10 @@
 """The pictures of "Siamese networks"."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
@@ -100,7 +104,13 @@ def plane(features: ImageSet, title: str) -> Figure:
     )
 
 
-def pair_of_characters(features, pair, support, margin: float, measure: str) -> Figure:
+def pair_of_characters(
+    features: np.ndarray,
+    pair: Sequence[tuple[int, int]],
+    support: np.ndarray,
+    margin: float,
+    measure: str,
+) -> Figure:
     """Draw embeddings in the plane, (classes, drawings, 2), and the loss of a pair of them.
 
     `pair` holds two (class, drawing), and `support` numbers the drawings that are the support of
@@ -137,7 +147,7 @@ def _principal_plane(points: Tensor) -> Tensor:
     return centred @ (widest * largest.sign()).T
 
 
-def _box(axes, x: float, y: float, text: str, colour: str) -> None:
+def _box(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
     shape = FancyBboxPatch(
         (x - 0.85, y - 0.4), 1.7, 0.8, boxstyle="round,pad=0.05", fc=colour, ec="black"
     )
@@ -145,5 +155,5 @@ def _box(axes, x: float, y: float, text: str, colour: str) -> None:
     axes.text(x, y, text, ha="center", va="center", fontsize=9.5)
 
 
-def _arrow(axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
     axes.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": "black"})

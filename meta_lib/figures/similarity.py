@@ -1,8 +1,10 @@
 """The pictures of "Similarity and the contrastive loss"."""
 
 import math
+from collections.abc import Sequence
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
@@ -58,7 +60,9 @@ def loss_by_distance(margin: float) -> Figure:
     )
 
 
-def pair_and_loss(f1, f2, different: bool, margin: float, measure: str) -> Figure:
+def pair_and_loss(
+    f1: Sequence[float], f2: Sequence[float], different: bool, margin: float, measure: str
+) -> Figure:
     """Draw a pair in the plane with its gradients, and beside it where it stands on its loss.
 
     `measure` is "Euclidean" or "cosine".
@@ -88,7 +92,14 @@ def pair_and_loss(f1, f2, different: bool, margin: float, measure: str) -> Figur
     )
 
 
-def draw_pair(axes, f1, f2, different: bool, margin: float, measure: str) -> tuple[float, float]:
+def draw_pair(
+    axes: Axes,
+    f1: Sequence[float],
+    f2: Sequence[float],
+    different: bool,
+    margin: float,
+    measure: str,
+) -> tuple[float, float]:
     """Draw half a step of gradient descent for both of a pair; return its distance and loss.
 
     Of a different pair the place of the margin is drawn, too.
@@ -99,7 +110,7 @@ def draw_pair(axes, f1, f2, different: bool, margin: float, measure: str) -> tup
     distance = (siamese.cosine_distance if cosine else siamese.euclidean_distance)(*pair)
     loss = siamese.contrastive_loss(distance, torch.full_like(distance, different), margin)
     if different and not cosine:
-        axes.add_patch(Circle(tuple(f2), margin, fill=False, linestyle="--", color="grey"))
+        axes.add_patch(Circle((f2[0], f2[1]), margin, fill=False, linestyle="--", color="grey"))
     if different and cosine and margin < 2:
         for turn in (-math.acos(1 - margin), math.acos(1 - margin)):
             angle = math.atan2(f2[1], f2[0]) + turn
@@ -110,9 +121,9 @@ def draw_pair(axes, f1, f2, different: bool, margin: float, measure: str) -> tup
     return distance.item(), loss.item()
 
 
-def _arrow(axes, start: Tensor, end: Tensor, colour: str, width: float) -> None:
+def _arrow(axes: Axes, start: Tensor, end: Tensor, colour: str, width: float) -> None:
     style = {"arrowstyle": "-|>", "color": colour, "lw": width, "shrinkA": 0, "shrinkB": 0}
-    axes.annotate("", end.tolist(), start.tolist(), arrowprops=style)
+    axes.annotate("", tuple(end.tolist()), tuple(start.tolist()), arrowprops=style)
 
 
 def disagreement(spreads: list[float], shares: list[float]) -> Figure:

@@ -4,6 +4,7 @@ Nothing here learns: each function goes from numbers to a described figure.
 """
 
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
@@ -162,7 +163,7 @@ def by_classes(
     )
 
 
-def _box(axes, x: float, y: float, words: str, colour: str, width: float) -> None:
+def _box(axes: Axes, x: float, y: float, words: str, colour: str, width: float) -> None:
     axes.add_patch(
         FancyBboxPatch(
             (x - width / 2, y - 0.08), width, 0.16, boxstyle="round,pad=0.005,rounding_size=0.03",
@@ -172,5 +173,7 @@ def _box(axes, x: float, y: float, words: str, colour: str, width: float) -> Non
     axes.text(x, y, words, ha="center", va="center", fontsize=9)
 
 
-def _arrow(axes, start: tuple, end: tuple, colour: str = BLACK) -> None:
+def _arrow(
+    axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = BLACK
+) -> None:
     axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.3})

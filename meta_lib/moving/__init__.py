@@ -68,7 +68,7 @@ class MovingFigure(anywidget.AnyWidget):
         """
         raise NotImplementedError
 
-    def _answer(self, _widget, content: dict, _buffers) -> None:
+    def _answer(self, _widget: object, content: dict, _buffers: object) -> None:
         if content.get("do") == "train":
             self.train()
 
@@ -79,7 +79,7 @@ class MovingFigure(anywidget.AnyWidget):
         data, metadata = bundle(self.still())
         self.description = data["text/plain"]
         view = super()._repr_mimebundle_(**options)
-        view, more = view if isinstance(view, tuple) else (view, {})
+        view, more = view if isinstance(view, tuple) else (view or {}, {})
         return view | data, more | metadata
 
 

@@ -1,6 +1,7 @@
 """Five agents on one bandit: part 2, "Meta-learning and reinforcement learning"."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import traitlets
@@ -37,7 +38,7 @@ class Bandit(MovingFigure):
     hidden = traitlets.Int().tag(sync=True)
     weights = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, policy: RecurrentPolicy, c: float, **traits):
+    def __init__(self, policy: RecurrentPolicy, c: float, **traits: Any):
         """Take over a trained policy for three arms, and the tuned constant of UCB."""
         weights = floats(torch.cat([weight.flatten() for weight in policy.parameters()]))
         super().__init__(c=c, hidden=policy.hidden, weights=weights, **traits)

@@ -1,5 +1,7 @@
 """A search over rates and steps: part 2, "Meta-learning and transfer learning"."""
 
+from typing import Any
+
 import torch
 import traitlets
 from matplotlib.figure import Figure
@@ -17,13 +19,13 @@ class FineTuning(MovingFigure):
     shots = traitlets.Int(5).tag(sync=True)
     alpha = traitlets.Float(0.1).tag(sync=True)
     steps = traitlets.Int(10).tag(sync=True)
-    all_shots = traitlets.List().tag(sync=True)
-    rates = traitlets.List().tag(sync=True)
-    names = traitlets.List().tag(sync=True)
+    all_shots: traitlets.List[int] = traitlets.List().tag(sync=True)
+    rates: traitlets.List[float] = traitlets.List().tag(sync=True)
+    names: traitlets.List[str] = traitlets.List().tag(sync=True)
     table = traitlets.Bytes().tag(sync=True)
-    level = traitlets.List().tag(sync=True)
+    level: traitlets.List[float] = traitlets.List().tag(sync=True)
 
-    def __init__(self, search: dict, level: dict[int, float], **traits):
+    def __init__(self, search: dict, level: dict[int, float], **traits: Any):
         """Take over {(shots, rate): {name: accuracies}} and {shots: accuracy without a step}.
 
         The accuracies are (episodes, steps + 1). The table holds their means, and behind them half

@@ -1,5 +1,7 @@
 """One-shot learning with the reader's own hand: the preface."""
 
+from typing import Any
+
 import safetensors.torch
 import torch
 import traitlets
@@ -70,7 +72,7 @@ class Hand(MovingFigure):
     examples = traitlets.List(EXAMPLES).tag(sync=True)
     weights = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, **traits):
+    def __init__(self, **traits: Any):
         super().__init__(weights=FILE.read_bytes(), **traits)
 
     def embeddings(self, drawings: list) -> Tensor:

@@ -10,7 +10,9 @@ Chapter: the preface.
 
 import math
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -19,6 +21,7 @@ from torch import Generator, Tensor, nn
 
 from meta_lib import siamese
 from meta_lib.evaluation import accuracies, estimate
+from meta_lib.layers import RunningBatchNorm
 from meta_lib.networks import conv_network
 from meta_lib.siamese import Pairs, pair_loss, sample_pairs
 from meta_lib.tasks.episodes import ImageSet, sample_episode
@@ -30,7 +33,9 @@ FILE = Path(__file__).with_name("hand.safetensors")
 FILTERS, FEATURES = 36, 32
 
 
-def train(image_set: ImageSet, iterations: int, generator: Generator, pairs: int = 96):
+def train(
+    image_set: ImageSet, iterations: int, generator: Generator, pairs: int = 96
+) -> tuple[nn.Sequential, list[float]]:
     """Return a Siamese network trained with the contrastive loss, and the losses.
 
     A character turned by a quarter, a half or three quarters is a class of its own.
@@ -52,13 +57,16 @@ def fold(network: nn.Sequential) -> dict[str, Tensor]:
 
     γ (Wx - m) / √(v + ε) + δ is one convolution, with weights γW / √(v + ε) and a bias.
     """
+    *_, last = network
+    assert isinstance(last, nn.Linear)
     folded = {}
-    blocks = [layer for layer in network if isinstance(layer, (nn.Conv2d, nn.BatchNorm2d))]
-    for number, (conv, norm) in enumerate(zip(blocks[::2], blocks[1::2], strict=True)):
+    convolutions = [layer for layer in network if isinstance(layer, nn.Conv2d)]
+    norms = [layer for layer in network if isinstance(layer, RunningBatchNorm)]
+    for number, (conv, norm) in enumerate(zip(convolutions, norms, strict=True)):
         scale = norm.weight / (norm.running_var + norm.eps).sqrt()
         folded[f"w{number}"] = (conv.weight * scale[:, None, None, None]).detach()
         folded[f"b{number}"] = (norm.bias - scale * norm.running_mean).detach()
-    return folded | {"last": network[-1].weight.detach()}
+    return folded | {"last": last.weight.detach()}
 
 
 def embed(weights: dict[str, Tensor], images: Tensor) -> Tensor:
@@ -74,14 +82,12 @@ def main(iterations: int = 8000) -> None:
     torch.manual_seed(0)
     network, losses = train(load_part("omniglot", "train"), iterations, Generator().manual_seed(0))
     weights = {name: tensor.half().cpu().contiguous() for name, tensor in fold(network).items()}
-    read = {name: tensor.float() for name, tensor in weights.items()}
+    read: Any = partial(embed, {name: tensor.float() for name, tensor in weights.items()})
     for part in ("validation", "test"):
         image_set = load_part("omniglot", part)
         generator = Generator().manual_seed(1)
         episodes = [sample_episode(image_set, 5, 1, 5, generator) for _ in range(400)]
-        found = accuracies(
-            lambda e: siamese.classify(lambda images: embed(read, images), e), episodes
-        )
+        found = accuracies(partial(siamese.classify, read), episodes)
         print(f"{part}: 5 ways, 1 shot: {estimate(found).percent()}")
     print(f"loss {math.fsum(losses[-100:]) / 100:.4f} after {iterations} iterations")
     safetensors.torch.save_file(weights, FILE)

@@ -1,6 +1,7 @@
 """Few labels and changed images: part 1, "The limits of machine learning"."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import traitlets
@@ -28,13 +29,13 @@ class Limits(MovingFigure):
     labels = traitlets.Int(10).tag(sync=True)
     kind = traitlets.Unicode().tag(sync=True)
     amount = traitlets.Float(0.3).tag(sync=True)
-    sizes = traitlets.List().tag(sync=True)
-    kinds = traitlets.List().tag(sync=True)
-    amounts = traitlets.List().tag(sync=True)
-    accuracies = traitlets.List().tag(sync=True)
-    readings = traitlets.List().tag(sync=True)
+    sizes: traitlets.List[int] = traitlets.List().tag(sync=True)
+    kinds: traitlets.List[str] = traitlets.List().tag(sync=True)
+    amounts: traitlets.List[float] = traitlets.List().tag(sync=True)
+    accuracies: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    readings: traitlets.List[Any] = traitlets.List().tag(sync=True)
     tested = traitlets.Int().tag(sync=True)
-    truth = traitlets.List().tag(sync=True)
+    truth: traitlets.List[int] = traitlets.List().tag(sync=True)
     pictures = traitlets.Bytes().tag(sync=True)
 
     @torch.no_grad()
@@ -46,7 +47,7 @@ class Limits(MovingFigure):
         images: Tensor,
         truth: Tensor,
         shown: Tensor,
-        **traits,
+        **traits: Any,
     ):
         accuracies, readings, pictures = [], [], []
         for shift in shifts.values():

@@ -3,6 +3,7 @@ offers".
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import traitlets
@@ -31,9 +32,9 @@ class Offers(MovingFigure):
     degrees = traitlets.Float(30.0).tag(sync=True)
     shift = traitlets.Float(1.0).tag(sync=True)
     numbers = traitlets.Dict().tag(sync=True)
-    readers = traitlets.List().tag(sync=True)
-    accuracies = traitlets.List().tag(sync=True)
-    answers = traitlets.List().tag(sync=True)
+    readers: traitlets.List[str] = traitlets.List().tag(sync=True)
+    accuracies: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    answers: traitlets.List[Any] = traitlets.List().tag(sync=True)
     pictures = traitlets.Bytes().tag(sync=True)
 
     def __init__(
@@ -45,7 +46,7 @@ class Offers(MovingFigure):
         turns: list[float],
         shifts: list[float],
         draws: int,
-        **traits,
+        **traits: Any,
     ):
         accuracies = torch.zeros(len(readers), len(shots), len(turns), len(shifts), draws)
         answers = torch.zeros(2, len(turns), len(shifts), WAYS, dtype=torch.long)

@@ -1,6 +1,7 @@
 """A race of optimizers, the learned one among them: part 3, "The LSTM optimizer"."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import traitlets
@@ -69,7 +70,7 @@ class Race(MovingFigure):
     images = traitlets.Bytes().tag(sync=True)
     weights = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, rule: LSTMOptimizer, **traits):
+    def __init__(self, rule: LSTMOptimizer, **traits: Any):
         """Take the trained rule into the race, with 200 digits and a network to read them."""
         self.rule = rule
         inks = torch.cat([group[:OF_EACH_DIGIT].flatten() for group in digits().values()])

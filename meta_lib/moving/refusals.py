@@ -1,5 +1,7 @@
 """When an answer is sure enough to be given: part 5, "Your own images"."""
 
+from typing import Any
+
 import torch
 import traitlets
 from matplotlib.figure import Figure
@@ -28,11 +30,11 @@ class Refusals(MovingFigure):
     shots = traitlets.Int().tag(sync=True)
     by = traitlets.Unicode("p").tag(sync=True)
     threshold = traitlets.Float(0.6).tag(sync=True)
-    all_shots = traitlets.List().tag(sync=True)
-    names = traitlets.List().tag(sync=True)
+    all_shots: traitlets.List[int] = traitlets.List().tag(sync=True)
+    names: traitlets.List[str] = traitlets.List().tag(sync=True)
     labels = traitlets.Dict(LABELS).tag(sync=True)
-    answers = traitlets.List().tag(sync=True)
-    truth = traitlets.List().tag(sync=True)
+    answers: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    truth: traitlets.List[int] = traitlets.List().tag(sync=True)
     scores = traitlets.Bytes().tag(sync=True)
     pictures = traitlets.Bytes().tag(sync=True)
     side = traitlets.Int().tag(sync=True)
@@ -43,7 +45,7 @@ class Refusals(MovingFigure):
         truth: Tensor,
         names: list[str],
         images: Tensor,
-        **traits,
+        **traits: Any,
     ):
         sure = [
             torch.stack([probabilities(D, scale).amax(dim=1), 1 - D.amin(dim=1)])

@@ -1,6 +1,7 @@
 """Accuracy over shots and ways: part 5, "Few-shot character recognition"."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import traitlets
@@ -30,11 +31,11 @@ class ShotsWays(MovingFigure):
     shots = traitlets.Int(1).tag(sync=True)
     learner = traitlets.Unicode().tag(sync=True)
     numbers = traitlets.Dict().tag(sync=True)
-    learners = traitlets.List().tag(sync=True)
+    learners: traitlets.List[str] = traitlets.List().tag(sync=True)
     episodes = traitlets.Int().tag(sync=True)
-    scores = traitlets.List().tag(sync=True)
-    labels = traitlets.List().tag(sync=True)
-    pictures = traitlets.List().tag(sync=True)
+    scores: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    labels: traitlets.List[Any] = traitlets.List().tag(sync=True)
+    pictures: traitlets.List[int] = traitlets.List().tag(sync=True)
     images = traitlets.Bytes().tag(sync=True)
 
     def __init__(
@@ -44,9 +45,11 @@ class ShotsWays(MovingFigure):
         all_ways: list[int],
         all_shots: list[int],
         only: dict[str, int],
-        **traits,
+        **traits: Any,
     ):
         scores, labels, images, pictures, count = [], [], [], [], 0
+        row: list[list[float] | None]
+        said: list[list[int]]
         for n in all_ways:
             for k in all_shots:
                 tasks, row, said = sample(n, k), [], []

@@ -1,10 +1,12 @@
 """Unseen characters in the plane of a Siamese network: part 3, "Siamese networks"."""
 
+from typing import Any
+
 import numpy as np
 import torch
 import traitlets
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 
 from meta_lib import siamese
 from meta_lib.figures import siamese as pictures
@@ -48,11 +50,17 @@ class SiamesePlane(MovingFigure):
     first = traitlets.Int(7).tag(sync=True)
     second = traitlets.Int(80).tag(sync=True)
     drawings = traitlets.Int().tag(sync=True)
-    trained = traitlets.List().tag(sync=True)
+    trained: traitlets.List[Any] = traitlets.List().tag(sync=True)
     features = traitlets.Bytes().tag(sync=True)
     images = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, networks: dict, unseen: ImageSet, familiar: ImageSet, **traits):
+    def __init__(
+        self,
+        networks: dict[tuple[str, float], nn.Module],
+        unseen: ImageSet,
+        familiar: ImageSet,
+        **traits: Any,
+    ):
         """Embed up to six `unseen` characters by `networks`, named (measure, margin).
 
         `familiar` are the characters to meta-train with anew.
@@ -80,7 +88,7 @@ class SiamesePlane(MovingFigure):
         measure, margin, self.progress = self.measure, self.margin, 0.0
         self._seed += 1
 
-        def counted(*pair):
+        def counted(*pair: Tensor) -> Tensor:
             # It is asked once in each iteration, so it knows how far the training is.
             self.progress = min(1.0, self.progress + 1 / ITERATIONS)
             return MEASURES[measure](*pair)

@@ -41,10 +41,10 @@ class Sinusoid(MovingFigure):
     steps = traitlets.Int(5).tag(sync=True)
     beta = traitlets.Float(0.02).tag(sync=True)
     order = traitlets.Enum(ORDERS, "second").tag(sync=True)
-    wave = traitlets.List(help="amplitude and phase").tag(sync=True)
-    support = traitlets.List(help="the points [x, y]").tag(sync=True)
-    pool = traitlets.List(help="x of all points").tag(sync=True)
-    betas = traitlets.List(help="the β of the starts").tag(sync=True)
+    wave: traitlets.List[float] = traitlets.List(help="amplitude and phase").tag(sync=True)
+    support: traitlets.List[Any] = traitlets.List(help="the points [x, y]").tag(sync=True)
+    pool: traitlets.List[float] = traitlets.List(help="x of all points").tag(sync=True)
+    betas: traitlets.List[float] = traitlets.List(help="the β of the starts").tag(sync=True)
     starts = traitlets.Bytes(help="all φ, by β and order; pre-trained; random").tag(sync=True)
     curves = traitlets.Bytes(help="mean meta-losses of ten iterations each").tag(sync=True)
     anew = traitlets.Bool(False, help="whether the reader's own φ is in use").tag(sync=True)
@@ -142,7 +142,7 @@ class Sinusoid(MovingFigure):
             self.anew = True
 
     @traitlets.observe("beta", "order")
-    def _forget(self, _change) -> None:
+    def _forget(self, _change: object) -> None:
         self.anew = False
 
 

@@ -5,7 +5,7 @@ https://arxiv.org/abs/1606.04080.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -16,6 +16,8 @@ from meta_lib.tasks.draws import whole_below
 ImageSet = dict[str, Tensor]
 """An image set: for each class, by name, its images (samples, channels, height, width), in 0 to 1.
 Classes may differ in their number of samples."""
+
+Images = TypeVar("Images")
 
 
 class Episode(NamedTuple):
@@ -122,7 +124,9 @@ def task_source(
     return draw
 
 
-def split_classes(image_set: ImageSet, *sizes: int, generator: Generator) -> list[ImageSet]:
+def split_classes(
+    image_set: dict[str, Images], *sizes: int, generator: Generator
+) -> list[dict[str, Images]]:
     """Shuffle the classes and deal them out: one image set for each of `sizes`, no class twice.
 
     Meta-training, validation and test must share no class (part 2, "Meta-learning and machine

@@ -9,7 +9,6 @@ character recognition" and "Your own images".
 import io
 import os
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +71,7 @@ def read_ink(
     content: bytes,
     size: int,
     name: str,
-    formats: Sequence[str] = FORMATS,
+    formats: list[str] | tuple[str, ...] = FORMATS,
     clean: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> np.ndarray:
@@ -121,7 +120,7 @@ def _cleaned(grey: Image.Image) -> Image.Image:
     small = Image.fromarray(shades).resize((PAPER_SIDE, PAPER_SIDE), Image.Resampling.BOX)
     lightest = small.filter(ImageFilter.MaxFilter(PAPER_SIDE // 8 * 2 + 1))
     paper = lightest.filter(ImageFilter.BoxBlur(PAPER_SIDE // 8)).resize(grey.size)
-    ink = (1 - shades / np.maximum(paper, 1)).clip(min=0)
+    ink = (1 - shades / np.maximum(np.asarray(paper), 1)).clip(min=0)
     rows, columns = np.nonzero(ink >= 0.4 * ink.max())
     tall, wide = ((found.min(), found.max() + 1) for found in (rows, columns))
     longer = max(tall[1] - tall[0], wide[1] - wide[0])

@@ -56,7 +56,7 @@ def other_hand(
     cos, sin = turn.cos(), turn.sin()
     rows = [x_scale * cos, slant - y_scale * sin, x_shift, x_scale * sin, y_scale * cos, y_shift]
     places = F.affine_grid(
-        torch.stack(rows, dim=1).view(-1, 2, 3), sheets.shape, align_corners=False
+        torch.stack(rows, dim=1).view(-1, 2, 3), list(sheets.shape), align_corners=False
     )
     if bend:
         moves = bend * normal(count, 2, 5, 5, generator=generator)

@@ -44,9 +44,12 @@ def load_part(
             for one in wanted
             for name, images in glyphs(GLYPHS[one][0], size=size, seed=GLYPHS[one][1]).items()
         }
-    if data == "folder" and folder is None:
+    if data == "omniglot":
+        whole = omniglot(size=size, folder=folder)
+    elif folder is None:
         raise ValueError("folder must name the folder of the images, one folder a class")
-    whole = omniglot(size=size, folder=folder) if data == "omniglot" else image_folder(folder, size)
+    else:
+        whole = image_folder(folder, size)
     return whole if part == "all" else deal(whole)[part]
 
 
@@ -59,8 +62,9 @@ def deal(image_set: ImageSet) -> dict[str, ImageSet]:
     names = sorted(apart)
     validation, test = round(0.16 * len(names)), round(0.2 * len(names))
     sizes = (len(names) - validation - test, validation, test)
-    shuffled = split_classes(dict.fromkeys(names), *sizes, generator=Generator().manual_seed(0))
+    in_order = {name: apart[name] for name in names}
+    shuffled = split_classes(in_order, *sizes, generator=Generator().manual_seed(0))
     return {
-        part: {name: images for group in chosen for name, images in apart[group].items()}
+        part: {name: images for group in chosen.values() for name, images in group.items()}
         for part, chosen in zip(PARTS, shuffled, strict=True)
     }
