@@ -143,7 +143,7 @@ def paths(
         plane.plot(*path.T, **style)
         side.plot(losses.clamp(min=1e-6), **style, label=each)
     plane.plot(*theta[0].cpu(), "o", color=BLACK, markersize=8)
-    plane.set(xlim=(-3, 3), ylim=(-2.5, 2.5), xlabel="$\theta_1$", ylabel="$\theta_2$")
+    plane.set(xlim=(-3, 3), ylim=(-2.5, 2.5), xlabel=r"$\theta_1$", ylabel=r"$\theta_2$")
     side.set(xlabel="step", ylabel="loss", yscale="log", ylim=(1e-6, 1e3))
     side.legend()
     return describe(
