@@ -67,6 +67,7 @@ _build/.library: $(VENV)/.installed $(LIBRARY)
 test: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/typos
 	$(BIN)/pytest $(PARALLEL) --ignore-glob 'tests/test_built_*.py'
 	@$(MAKE) --no-print-directory alone
 	@$(MAKE) --no-print-directory book

@@ -52,7 +52,7 @@ def test_figures_are_closed_when_shown(screen):
     assert plt.get_fignums() == before
 
 
-def test_the_source_is_the_librarys_own(screen):
+def test_the_source_is_as_in_the_library(screen):
     figures.show_source(maml.inner_step, maml.meta_update)
     markdown = screen.shown[0][0]
     assert isinstance(markdown, Markdown)

@@ -43,7 +43,7 @@ def complete(tab):
     return tab.locator(".moving-readout").text_content()
 
 
-def test_the_policy_is_the_librarys(figure, policy, generator):
+def test_the_policy_is_that_of_the_library(figure, policy, generator):
     numbers = torch.cat([weight.flatten() for weight in policy.parameters()]).tolist()
     for case in range(100):
         arms = torch.randint(3, (case % 40,), generator=generator).tolist()
@@ -76,7 +76,7 @@ def tallied(figure, agent, mu, rounds, hidden, numbers):
 
 @pytest.mark.parametrize("agent", ["learned", *RULES])
 @pytest.mark.parametrize(("mu", "rounds"), [([0.7, 0.5, 0.3], 30), ([0.1, 0.85, 0.9], 50)])
-def test_averages_are_the_librarys_within_their_errors(figure, policy, agent, mu, rounds):
+def test_averages_are_those_of_the_library_within_their_errors(figure, policy, agent, mu, rounds):
     seeded = torch.Generator().manual_seed
     machines = torch.tensor(mu)[torch.rand(4000, 3, generator=seeded(1)).argsort(dim=1)]
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_averages_are_the_librarys_within_their_errors(figure, policy, agent, mu
     assert abs(means["reward"] - expected) < 3.5 * (0.25 / rounds / GAMES) ** 0.5
 
 
-def test_the_tuned_bound_is_the_librarys_at_its_constant(generator):
+def test_the_tuned_bound_at_its_constant_is_that_of_the_library(generator):
     machines = bandits.sample_bandits(300, 3, generator)
     seeded = torch.Generator().manual_seed
     ours = bandits.play(ucb(2**0.5), machines, 40, seeded(3))
@@ -152,7 +152,7 @@ def test_the_still_picture_says_nothing_of_one_training(policy):
     assert words == other and "learned policy" in words
 
 
-def test_intervals_are_the_librarys(tab, figure, policy):
+def test_intervals_are_those_of_the_library(tab, figure, policy):
     """A read-out's ± is `evaluation.estimate` of the same games."""
     said = complete(tab)
     numbers = torch.cat([weight.flatten() for weight in policy.parameters()]).tolist()

@@ -8,7 +8,7 @@ from meta_lib.lstm_optimizer import gated_update
 from meta_lib.moving.gated_path import GatedPath
 
 
-def test_a_path_is_the_librarys(tab, generator):
+def test_a_path_is_that_of_the_library(tab, generator):
     figure = show_figure(tab, GatedPath())
     for case in range(100):
         a, b, start = torch.rand(3, 2, generator=generator).mul(4)

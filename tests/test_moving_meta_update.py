@@ -14,7 +14,7 @@ def bowl(theta, H, c):
     return 0.5 * (theta["at"] - c[0]) @ H[0] @ (theta["at"] - c[0])
 
 
-def test_a_meta_update_is_the_librarys(tab, generator):
+def test_a_meta_update_is_that_of_the_library(tab, generator):
     figure = show_figure(tab, MetaUpdate())
     H, c = (torch.tensor([task[of] for task in PLANE])[:, None] for of in ("H", "c"))
     for case in range(100):

@@ -43,7 +43,7 @@ def figure(tab):
     return show_figure(tab, Race(a_rule()))
 
 
-def test_the_learned_optimizer_is_the_librarys(figure, generator):
+def test_the_learned_optimizer_is_that_of_the_library(figure, generator):
     names = list(SURFACES)
     for case in range(100):
         rule = a_rule(seed=case, hidden=5 + case % 16)

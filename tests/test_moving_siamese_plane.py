@@ -29,7 +29,7 @@ def plane(characters):
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_a_pairs_loss_and_gradients_are_the_librarys(tab, generator, measure):
+def test_a_pairs_loss_and_gradients_are_those_of_the_library(tab, generator, measure):
     figure = show_figure(tab, Pair())
     seen = set()
     for case in range(100):
@@ -72,7 +72,7 @@ def test_equal_vectors_and_no_vector_have_no_gradient(tab):
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_the_answers_are_the_librarys(tab, plane, generator, measure):
+def test_the_answers_are_those_of_the_library(tab, plane, generator, measure):
     figure = show_figure(tab, plane)
     for case in range(100):
         each, ways, shots, support = 10, 2 + case % 5, 1 + case % 4, case % 10

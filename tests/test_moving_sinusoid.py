@@ -35,7 +35,7 @@ def figure(tab, widget):
     return show_figure(tab, widget)
 
 
-def test_adaptation_is_the_librarys(figure, generator):
+def test_adaptation_is_that_of_the_library(figure, generator):
     network = mlp(1, 40, 40, 1)
     loss, x = loss_of(network, F.mse_loss), torch.linspace(-5, 5, 41)
     for case in range(100):
@@ -60,7 +60,7 @@ def test_adaptation_is_the_librarys(figure, generator):
             torch.testing.assert_close(theirs, ours.detach(), rtol=1e-7, atol=1e-9)
 
 
-def test_the_read_out_is_the_librarys(figure, widget):
+def test_the_read_out_is_that_of_the_library(figure, widget):
     x = torch.linspace(-5, 5, 101)[:, None]
     amplitude, phase = widget.wave
     support = torch.tensor(widget.support)

@@ -287,7 +287,7 @@ def test_lines_beyond_the_checkpoint_are_dropped(tmp_path):
     log = tmp_path / runs.LOG
     whole = log.read_bytes()
     with open(log, "ab") as file:
-        file.write(b'{"iteration": 11, "loss": 0.5}\n{"iterat')
+        file.write(b'{"iteration": 11, "loss": 0.5}\n{"iter')
     assert Line(tmp_path).train() == losses
     assert log.read_bytes() == whole
 
