@@ -18,6 +18,7 @@ import json
 import math
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -32,10 +33,8 @@ from torch import Generator, Tensor
 
 from meta_lib import checks, distributed
 
-try:
+if sys.platform != "win32":  # which has no such locks
     import fcntl
-except ImportError:  # Windows has no such locks
-    fcntl = None
 
 CHECKPOINT, CONFIG = "checkpoint.safetensors", "config.json"
 LOG, MODEL = "log.jsonl", "model.safetensors"
@@ -286,7 +285,7 @@ def _alone_in(folder: Path) -> Iterator[None]:
     The lock is the operating system's, so that a killed process leaves none behind.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
+    if sys.platform == "win32":
         yield
         return
     descriptor = os.open(folder, os.O_RDONLY)
