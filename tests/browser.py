@@ -4,6 +4,7 @@ Everything is served from here; whatever asks another host is refused, and noted
 """
 
 import functools
+import gzip
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import unquote, urlsplit
 
 from ipywidgets.embed import embed_data
 
@@ -20,6 +22,19 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 HERE = "http://book.test"
 NEAR = (HERE, "http://127.0.0.1:", "file:", "data:", "blob:")
 ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+COMPLETE = """async () => {
+    const soon = () => new Promise(requestAnimationFrame);
+    while (document.readyState !== "complete") await soon();
+    await window.MathJax?.startup?.promise;
+    await document.fonts.ready;
+    const moves = document.querySelector(".moving-output");
+    while (moves && document.documentElement.dataset.moving !== "ready") await soon();
+    return performance.now();
+}"""
+# How many pixels a picture has for one that is shown, in width: at most, on a page.
+SHARPEST = """() => Math.max(0, ...Array.from(document.images)
+    .map((image) => image.naturalWidth / image.getBoundingClientRect().width)
+    .filter(Number.isFinite))"""
 
 
 @contextmanager
@@ -36,14 +51,30 @@ def chromium():
 
 
 def watched(browser, width=1000, **options):
-    """Open an empty page that keeps in `page.faults` what goes wrong on it."""
+    """Open an empty page with an empty cache, which stays empty.
+
+    It keeps in `page.faults` what goes wrong on it, and in `page.asked` what it asks for.
+    """
     page = browser.new_context(viewport={"width": width, "height": 900}, **options).new_page()
-    page.faults = []
-    page.on("console", lambda said: said.type == "error" and page.faults.append(said.text))
+    page.faults, page.asked = [], []
+    page.context.new_cdp_session(page).send("Network.setCacheDisabled", {"cacheDisabled": True})
+    page.on("request", lambda asked: page.asked.append(asked.url))
+    page.on("console", lambda said: page.faults.extend(_errors(said)))
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     page.on("request", lambda asked: page.faults.extend(_far(asked)))
     page.on("requestfailed", lambda asked: page.faults.extend(_failed(asked)))
     return page
+
+
+def complete(page):
+    """Wait until all of a page is there, and return the seconds since it was asked for."""
+    return page.evaluate(COMPLETE) / 1000
+
+
+def weight(page, folder):
+    """Return the bytes that a page takes from a served folder, compressed, as a server would."""
+    paths = {unquote(urlsplit(address).path).strip("/") for address in page.asked}
+    return sum(_compressed(folder / path) for path in paths if (folder / path).is_file())
 
 
 def show_figure(page, widget, address=""):
@@ -91,8 +122,18 @@ def served(folder: Path):
         server.server_close()
 
 
+@functools.cache
+def _compressed(path):
+    return len(gzip.compress(path.read_bytes()))
+
+
 def _far(asked):
     return [] if asked.url.startswith(NEAR) else [f"asks another host: {asked.url}"]
+
+
+def _errors(said):
+    where = said.location.get("url", "")
+    return [f"{said.text} {where}".strip()] if said.type == "error" else []
 
 
 def _failed(asked):

@@ -6,7 +6,8 @@ that define nothing, a column without a title has an empty title, and the biblio
 that do not exist any more.
 
 For those who have no mouse: MathJax makes each formula a stop of the Tab key, for its menu, and a
-chapter has up to 270 of them. The formulas are read aloud without it.
+chapter has up to 270 of them. The formulas are read aloud without it; what remains a stop is a
+formula that is wider than the page, so that the arrow keys can move it.
 
 For those who read without a server: the results of a search come with lines from the pages found,
 which a page from the file system may not fetch. There they come without.
@@ -26,6 +27,13 @@ MENDED = {
     ' role="doc-biblioentry"': "",
 }
 
+WIDE_FORMULAS = """{
+    const reach = () => document.querySelectorAll('mjx-container[display="true"]').forEach(
+        (one) => { one.tabIndex = one.scrollWidth > one.clientWidth ? 0 : -1; });
+    addEventListener("load", () => MathJax.startup.promise.then(reach));
+    addEventListener("resize", reach);
+}"""
+
 
 def mend(app, exception):
     """Put the missing names and roles into the finished pages."""
@@ -40,8 +48,10 @@ def mend(app, exception):
             page.write_text(mended, encoding="utf-8")
 
 
-def search_without_server(app, page, template, context, doctree):
-    """Tell the search not to ask for what the file system does not give."""
+def add_scripts(app, page, template, context, doctree):
+    """Add what a page needs: the stops at its wide formulas, a search without lines."""
+    if 'class="math' in context.get("body", ""):
+        app.add_js_file(None, body=WIDE_FORMULAS)
     if page == "search":
         no_lines = "DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false"
         app.add_js_file(None, body=f'if (location.protocol === "file:") {no_lines};')
@@ -56,6 +66,6 @@ def pass_over_formulas(app, config):
 
 def setup(app):
     app.connect("config-inited", pass_over_formulas)
-    app.connect("html-page-context", search_without_server)
+    app.connect("html-page-context", add_scripts)
     app.connect("build-finished", mend)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -153,7 +153,7 @@ def loaded(html: Path, page: str, root: str) -> str:
     """Return the style sheets and MathJax as a page loads them, and no other script."""
     soup = BeautifulSoup((html / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
     tags = soup.select("link[rel=stylesheet], script")
-    wanted = [tag for tag in tags if tag.name == "link" or "MathJax" in tag.text]
+    wanted = [tag for tag in tags if tag.name == "link" or "window.MathJax" in tag.text]
     wanted += soup.select("script[src*=mathjax]")
     for tag in wanted:
         for key in {"href", "src"} & set(tag.attrs):
