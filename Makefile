@@ -113,6 +113,7 @@ benchmarks: book
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@for of in maml lstm_optimizer siamese; do \
 	  $(BIN)/python benchmarks/$$of.py --threads $(THREADS) || exit 1; done
+	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/figures.py
 
 # Breaks each line of the algorithms in turn; what the tests do not notice is listed at the end.

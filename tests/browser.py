@@ -114,6 +114,7 @@ def served(folder: Path):
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
+    server.handle_error = lambda *_: None  # a page that is closed while it is sent
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
