@@ -104,6 +104,20 @@ def test_titles():
     report(untitled, f"pages whose title does not end in {TITLE!r}")
 
 
+def test_the_buttons_open_the_page_at_the_books_address(page):
+    """Each notebook's page leads to itself in Colab and in Binder, and all pages to the source."""
+    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    address = config["repository"]["url"]
+    repository = address.removeprefix("https://github.com/")
+    notebook = (ROOT / page).with_suffix(".ipynb")
+    links = {tag["href"] for tag in soup(page).select(".article-header-buttons a[href]")}
+    if notebook.exists():
+        name = notebook.relative_to(ROOT).as_posix()
+        colab = f"https://colab.research.google.com/github/{repository}/blob/main/{name}"
+        binder = f"https://mybinder.org/v2/gh/{repository}/main?urlpath=lab/tree/{name}"
+        assert {colab, binder, address} <= links
+
+
 def test_nothing_comes_from_another_host(page):
     foreign = [address for address in asked_for(page) if re.match(r"(?:https?:)?//", address)]
     report(foreign, f"{page} asks other hosts for")
