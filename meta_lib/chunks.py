@@ -7,6 +7,7 @@ works through chunks of its own. Used in part 3, "MAML".
 
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -63,10 +64,19 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Re
     if threads == 1:
         return list(map(work, items))
     try:
-        with ThreadPoolExecutor(
-            threads, initializer=torch.set_num_threads, initargs=(1,)
-        ) as executor:
-            return list(executor.map(work, items))
+        return list(_workers(threads).map(work, items))
     finally:
-        # The threads have set it for the whole process.
+        # Each worker, when it starts, sets it for the whole process.
         torch.set_num_threads(threads)
+
+
+@cache
+def _workers(threads: int) -> ThreadPoolExecutor:
+    """Threads that are kept: the memory that one has worked in serves its next chunk too."""
+    return ThreadPoolExecutor(threads, initializer=_alone)
+
+
+def _alone() -> None:
+    # A thread takes the process's number when it first asks, and must not do so later.
+    torch.get_num_threads()
+    torch.set_num_threads(1)

@@ -50,6 +50,14 @@ def a_stack(network, generator):
     return theta, normal(*shape, generator=generator)
 
 
+@pytest.fixture(params=[False, True], ids=["side by side", "one after the other"])
+def way(request, monkeypatch):
+    """Take small tasks as they come, or all for large ones."""
+    if request.param:
+        monkeypatch.setattr(stacks, "LARGE", 1)
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
 def test_a_stack_gives_what_its_tasks_give_alone(make, generator):
     network = make()
@@ -61,6 +69,7 @@ def test_a_stack_gives_what_its_tasks_give_alone(make, generator):
     torch.testing.assert_close(forward(network, theta, x), torch.stack(alone))
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
 def test_its_derivatives_are_those_of_the_tasks_alone(make, generator):
     network = make()
@@ -87,6 +96,22 @@ def test_its_derivatives_are_those_of_the_tasks_alone(make, generator):
         rtol=1e-8,
         atol=1e-8,
     )
+
+
+def test_tasks_with_many_images_go_one_after_the_other_on_the_cpu(generator, monkeypatch):
+    sizes = []
+    original = stacks.convolve
+    monkeypatch.setattr(
+        stacks,
+        "convolve",
+        lambda x, *rest, **more: sizes.append(len(x)) or original(x, *rest, **more),
+    )
+    network = conv_network(5, filters=2, blocks=2)
+    for images, expected in ((stacks.LARGE // 100 - 1, [3]), (stacks.LARGE // 100, [1, 1, 1])):
+        x = normal(3, images, 1, 10, 10, generator=generator)
+        forward(network, expand(parameters_of(network), 3), x)
+        assert sizes == expected, f"{images} images"
+        sizes.clear()
 
 
 def test_the_first_block_is_used_where_it_pays(generator, monkeypatch):
