@@ -5,6 +5,7 @@ to the threads anew each time. A chunk is small enough for the processor's cache
 works through chunks of its own. Used in part 3, "MAML".
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -74,6 +75,11 @@ def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Re
 def _workers(threads: int) -> ThreadPoolExecutor:
     """Threads that are kept: the memory that one has worked in serves its next chunk too."""
     return ThreadPoolExecutor(threads, initializer=_alone)
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked process has none of its parent's threads, and would wait for them for ever.
+    os.register_at_fork(after_in_child=_workers.cache_clear)
 
 
 def _alone() -> None:

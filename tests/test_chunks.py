@@ -1,5 +1,7 @@
 """Work shared out to threads: every thread alone, and all set back afterwards."""
 
+import multiprocessing
+import os
 import threading
 import time
 
@@ -64,3 +66,17 @@ def test_a_worker_that_fails_sets_the_threads_back(threads):
 def test_the_best_chunk_is_the_devices(monkeypatch, kind, expected):
     monkeypatch.setattr(chunks, "device", lambda: torch.device(kind))
     assert chunks.best_chunk() == expected
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own(threads):
+    """With its parent's it would wait for ever: those stay behind."""
+    chunks.in_threads(abs, range(threads))
+    child = multiprocessing.get_context("fork").Process(
+        target=chunks.in_threads, args=(abs, range(threads))
+    )
+    child.start()
+    child.join(timeout=30)
+    child.kill()
+    assert child.exitcode == 0
