@@ -14,6 +14,7 @@ On the CPU tasks with many images go through the network one after the other all
 operation on one of them keeps a core busy, and what it leaves is still in the cache for the next.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -34,10 +35,7 @@ CPU; measured with `benchmarks/maml.py`'s network."""
 def forward_stack(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
     """Return what the network makes of each task's x (tasks, n, …) with that task's weights."""
     if len(x) > 1 and x[0].numel() >= LARGE and x.device.type == "cpu":
-        tasks = zip(x.split(1), *(weight.split(1) for weight in theta.values()), strict=True)
-        return torch.cat(
-            [forward_stack(network, dict(zip(theta, own, strict=True)), x) for x, *own in tasks]
-        )
+        return torch.cat([forward_stack(network, own, part) for own, part in _tasks(theta, x)])
     if not isinstance(network, nn.Sequential):
         return _one_by_one(network, theta, x)
     layers: list[tuple[Any, Parameters]] = [
@@ -159,11 +157,15 @@ def _weights_of(theta: Parameters, layer: str) -> Parameters:
 def _one_by_one(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
     if not theta:
         return network(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    tasks = range(len(x))
-    each = ({name: weight[task] for name, weight in theta.items()} for task in tasks)
     return torch.stack(
         [
-            functional_call(network, weights, (x[task],))
-            for task, weights in zip(tasks, each, strict=True)
+            functional_call(network, {name: weight[0] for name, weight in own.items()}, (part[0],))
+            for own, part in _tasks(theta, x)
         ]
     )
+
+
+def _tasks(theta: Parameters, x: Tensor) -> Iterator[tuple[Parameters, Tensor]]:
+    """Yield each task's weights and inputs, as a stack of one."""
+    for part, *own in zip(x.split(1), *(weight.split(1) for weight in theta.values()), strict=True):
+        yield dict(zip(theta, own, strict=True)), part
