@@ -18,10 +18,10 @@ from torch import Generator, Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from meta_lib import maml
-from meta_lib.chunks import best_chunk
-from meta_lib.cost import peak_memory
-from meta_lib.device import device
-from meta_lib.layers import BatchNorm
+from meta_lib.machinery.chunks import best_chunk
+from meta_lib.machinery.cost import peak_memory
+from meta_lib.machinery.device import device
+from meta_lib.machinery.layers import BatchNorm
 from meta_lib.networks import conv_network, loss_of, mlp, parameters_of
 from meta_lib.tasks.episodes import Episode, sample_episodes, unstack
 from meta_lib.tasks.glyphs import glyphs

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from meta_lib.cost import wait
-from meta_lib.device import device
+from meta_lib.machinery.cost import wait
+from meta_lib.machinery.device import device
 
 Run = Callable[[], Iterable[Tensor]]
 """One variant, ready to go: it does the whole work and returns the gradients."""

@@ -1,17 +1,16 @@
 """The library of the book: tasks to learn from, ways to learn to learn, and what they share.
 
-    tasks/              what is learned from: sinusoids, quadratics, bandits, image sets
-    siamese, prototypes  a learned metric          (part 3, "Siamese networks")
-    maml                a learned initialisation  (part 3, "MAML")
-    lstm_optimizer      a learned update rule     (part 3, "The LSTM optimizer")
-    baselines           hand-made update rules    (part 3, "The LSTM optimizer")
-    recurrent_policy    a learned way to explore  (part 2)
-    networks, layers                    the networks
-    stacks, chunks                      many tasks at once, or a few at a time
-    training, runs, distributed         one loop; how it is stopped and goes on, and is shared out
-    learners, commands                  the command line
-    evaluation, device, checks          what all share
-    figures/, moving/                   what is looked at; what moves
+    siamese, all_pairs, prototypes    a learned metric          (part 3, "Siamese networks")
+    maml                              a learned initialisation  (part 3, "MAML")
+    lstm_optimizer                    a learned update rule     (part 3, "The LSTM optimizer")
+    recurrent_policy                  a learned way to explore  (part 2)
+    networks, training                the networks, and the one training loop
+    evaluation, confidence, results   how good, how sure, and what the recorded runs say
+    tasks/                            what is learned from: waves, quadratics, bandits, image sets
+    rivals/                           what learning to learn has to beat
+    figures/, moving/                 what is looked at; what moves
+    machinery/                        fast, restartable, shared out, checked: no chapter needs it
+    command_line/                     python -m meta_lib
 
 Imports run one way: algorithms import what they share, and never one another.
 """

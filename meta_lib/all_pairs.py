@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from meta_lib import checks
-from meta_lib.runs import Run
+from meta_lib.machinery import checks
+from meta_lib.machinery.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.tasks.hands import other_hand
 from meta_lib.training import fit

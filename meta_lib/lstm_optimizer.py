@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from meta_lib import checks
-from meta_lib.device import device
+from meta_lib.machinery import checks
+from meta_lib.machinery.device import device
+from meta_lib.machinery.runs import Run
 from meta_lib.networks import Loss, Parameters, flat_loss, forward, parameters_of, unflatten
-from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import first_lost, minimise
 

@@ -24,10 +24,10 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from meta_lib import checks
-from meta_lib.chunks import mean_in_chunks
+from meta_lib.machinery import checks
+from meta_lib.machinery.chunks import mean_in_chunks
+from meta_lib.machinery.runs import Run
 from meta_lib.networks import Loss, Parameters, expand, forward, parameters_of
-from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import first_lost, minimise
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from meta_lib import checks
-from meta_lib.device import device
-from meta_lib.layers import BatchNorm, RunningBatchNorm
-from meta_lib.stacks import Parameters, forward_stack
+from meta_lib.machinery import checks
+from meta_lib.machinery.device import device
+from meta_lib.machinery.layers import BatchNorm, RunningBatchNorm
+from meta_lib.machinery.stacks import Parameters, forward_stack
 
 Loss = Callable[[Parameters, Tensor, Tensor], Tensor]
 """From weights θ, inputs x and targets y to one number, L(θ); for a stack to one a task."""

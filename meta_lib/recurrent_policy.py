@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from meta_lib import checks
-from meta_lib.device import device
-from meta_lib.runs import Run
+from meta_lib.machinery import checks
+from meta_lib.machinery.device import device
+from meta_lib.machinery.runs import Run
 from meta_lib.tasks.bandits import pull
 from meta_lib.tasks.draws import uniform
 from meta_lib.training import minimise

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from meta_lib import checks
-from meta_lib.device import device
-from meta_lib.distributed import share
-from meta_lib.runs import Run
+from meta_lib.machinery import checks
+from meta_lib.machinery.device import device
+from meta_lib.machinery.distributed import share
+from meta_lib.machinery.runs import Run
 from meta_lib.tasks.draws import whole_below
 from meta_lib.tasks.episodes import Episode, ImageSet, check_episode
 from meta_lib.training import fit

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from meta_lib import checks, distributed, runs
-from meta_lib.runs import Run
+from meta_lib.machinery import checks, distributed, runs
+from meta_lib.machinery.runs import Run
 
 
 def minimise(

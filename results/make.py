@@ -25,8 +25,8 @@ import click
 import numpy as np
 import torch
 
+from meta_lib.machinery.runs import write_whole
 from meta_lib.results import recipes
-from meta_lib.runs import write_whole
 
 HERE = Path(__file__).parent
 RECIPES = recipes()

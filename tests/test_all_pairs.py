@@ -9,8 +9,8 @@ from pytorch_metric_learning.losses import NTXentLoss
 from torch import nn
 
 from meta_lib import all_pairs, siamese
+from meta_lib.machinery.runs import Run
 from meta_lib.networks import pooled_network
-from meta_lib.runs import Run
 from meta_lib.tasks.episodes import sample_episodes
 from meta_lib.tasks.glyphs import glyphs
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from meta_lib.baselines import BASELINES, RATES, descend, tune
 from meta_lib.lstm_optimizer import GatedOptimizer, Learned, LSTMOptimizer, unroll
 from meta_lib.networks import flat_loss, flatten, loss_of, mlp, parameters_of, unflatten
+from meta_lib.rivals.baselines import BASELINES, RATES, descend, tune
 from meta_lib.tasks.draws import normal
 from meta_lib.tasks.quadratics import sample_quadratics
 

@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from meta_lib import chunks
+from meta_lib.machinery import chunks
 
 
 @pytest.fixture(params=[1, 2, 3])

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from meta_lib import distributed
-from meta_lib.commands import UNASKED, meta_lib
-from meta_lib.learners import VARIANTS
+from meta_lib.command_line.commands import UNASKED, meta_lib
+from meta_lib.command_line.learners import VARIANTS
+from meta_lib.machinery import distributed
 from meta_lib.results import folder
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.parts import PARTS, deal, load_part
@@ -346,7 +346,8 @@ def test_no_option_takes_anything(option, text):
     with pytest.MonkeyPatch.context() as patch:
         for train in ("_train", "_train_experiment"):
             patch.setattr(
-                f"meta_lib.commands.{train}", lambda learner, **given: arrived.update(given)
+                f"meta_lib.command_line.commands.{train}",
+                lambda learner, **given: arrived.update(given),
             )
         for command in ("evaluate", "compare", "classify"):
             patch.setattr(meta_lib.commands[command], "callback", arrived.update)
@@ -401,8 +402,9 @@ def test_whatever_is_typed_is_answered_or_refused_in_words(words, as_json, model
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("META_LIB_DEVICE", "cpu")
         # What takes seconds, and has tests of its own.
-        patch.setattr("meta_lib.commands.comparison.compare", lambda *given: {})
-        patch.setattr("meta_lib.commands._measured", lambda *given: {"learner": "", **UNASKED})
+        commands = "meta_lib.command_line.commands"
+        patch.setattr(f"{commands}.comparison.compare", lambda *given: {})
+        patch.setattr(f"{commands}._measured", lambda *given: {"learner": "", **UNASKED})
         places = {"tmp": folder, "own": fuzzed_images, "models": models}
         typed = [word.format(**places) for word in words] + ["--json"] * as_json
         answer = run(*typed)
@@ -524,7 +526,7 @@ def test_an_unfinished_training_is_not_evaluated_unasked(models, tmp_path):
 
 
 def test_a_model_whose_weights_are_not_its_own_is_refused(models, tmp_path):
-    from meta_lib import runs
+    from meta_lib.machinery import runs
 
     saved = runs.read_model(models / "maml")
     file = tmp_path / "mixed.safetensors"

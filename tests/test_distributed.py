@@ -12,9 +12,9 @@ import pytest
 import torch
 import trainings
 
-from meta_lib import distributed
+from meta_lib.machinery import distributed
+from meta_lib.machinery.runs import CHECKPOINT, LOG, read_model
 from meta_lib.networks import RunningBatchNorm
-from meta_lib.runs import CHECKPOINT, LOG, read_model
 from meta_lib.tasks.episodes import Episode
 
 SCRIPT = Path(trainings.__file__)

@@ -9,9 +9,12 @@ import torch.nn.functional as F
 from click.testing import CliRunner
 from torch import nn
 
-from meta_lib import experiments, maml, pretrained, runs
-from meta_lib.commands import meta_lib
+from meta_lib import maml
+from meta_lib.command_line import experiments
+from meta_lib.command_line.commands import meta_lib
+from meta_lib.machinery import runs
 from meta_lib.networks import conv_network, expand, loss_of, mlp
+from meta_lib.rivals import pretrained
 from meta_lib.tasks.digits import digits
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.optimizees import HELD_OUT, digit_networks, quadratics
@@ -70,7 +73,7 @@ def test_an_error_beyond_all_numbers_is_json_all_the_same(tmp_path):
 
 @pytest.mark.parametrize("on", ["quadratics", "digits"])
 def test_a_learned_optimizer_races_with_tuned_rivals(on, tmp_path, monkeypatch):
-    monkeypatch.setattr("meta_lib.experiments.RATES", (0.01, 0.1))
+    monkeypatch.setattr("meta_lib.command_line.experiments.RATES", (0.01, 0.1))
     kinds = experiments.VARIATIONS[on]
     short = {name: (kinds[name][0], 2) for name in ("as in training", "ReLU") if name in kinds}
     monkeypatch.setitem(experiments.VARIATIONS, on, short)

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save
 
-from meta_lib import runs
-from meta_lib.runs import NotACheckpoint, Run
+from meta_lib.machinery import runs
+from meta_lib.machinery.runs import NotACheckpoint, Run
 from meta_lib.tasks import omniglot as module
 from meta_lib.tasks.folders import FORMATS, NotAnImage, read_ink
 from meta_lib.tasks.omniglot import NotOmniglot, omniglot, one_shot_runs

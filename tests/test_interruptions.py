@@ -19,7 +19,7 @@ import pytest
 from nbclient import NotebookClient
 from test_notebooks import NOTEBOOKS, of_kind, report, texts
 
-from meta_lib.runs import read_model
+from meta_lib.machinery.runs import read_model
 
 ROOT = Path(__file__).parents[1]
 

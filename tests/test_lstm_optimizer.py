@@ -10,8 +10,8 @@ from torch import nn
 from torch.func import functional_call, vmap
 
 from meta_lib import lstm_optimizer as learned
+from meta_lib.machinery.runs import Run, read_model
 from meta_lib.networks import flat_loss, flatten, loss_of, mlp, parameters_of, unflatten
-from meta_lib.runs import Run, read_model
 from meta_lib.tasks.draws import normal
 from meta_lib.tasks.episodes import Episode, unstack
 from meta_lib.tasks.quadratics import sample_quadratics

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch.func import functional_call, vmap
 
 from meta_lib import maml
+from meta_lib.machinery.runs import Run, read_model
 from meta_lib.networks import (
     conv_network,
     expand,
@@ -19,7 +20,6 @@ from meta_lib.networks import (
     parameters_of,
     unflatten,
 )
-from meta_lib.runs import Run, read_model
 from meta_lib.tasks.episodes import Episode, sample_episodes, unstack
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.sinusoids import sample_points, sample_waves

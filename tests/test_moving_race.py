@@ -10,10 +10,10 @@ from browser import call, put, show_figure
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from meta_lib import networks
-from meta_lib.baselines import BASELINES
 from meta_lib.figures.lstm_optimizer import walk
 from meta_lib.lstm_optimizer import Learned, LSTMOptimizer, unroll
 from meta_lib.moving.race import SURFACES, Race
+from meta_lib.rivals.baselines import BASELINES
 
 RIVALS = ("SGD", "momentum", "RMSprop", "Adam")
 ALPHAS = ("alpha_sgd", "alpha_momentum", "alpha_rmsprop", "alpha_adam")

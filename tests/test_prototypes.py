@@ -11,8 +11,8 @@ from torch import nn
 
 from meta_lib import prototypes, siamese
 from meta_lib.evaluation import accuracies
+from meta_lib.machinery.runs import Run, read_model
 from meta_lib.networks import conv_network
-from meta_lib.runs import Run, read_model
 from meta_lib.tasks.episodes import (
     Episode,
     sample_episode,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from meta_lib import learners, results
+from meta_lib import results
+from meta_lib.command_line import learners
 from meta_lib.evaluation import Estimate
 from meta_lib.tasks.parts import deal
 

@@ -14,8 +14,8 @@ import torch
 import trainings
 from safetensors.torch import save_file
 
-from meta_lib import runs
-from meta_lib.runs import NotACheckpoint, Run, read_model
+from meta_lib.machinery import runs
+from meta_lib.machinery.runs import NotACheckpoint, Run, read_model
 from meta_lib.training import minimise
 
 

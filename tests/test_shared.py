@@ -8,8 +8,8 @@ import torch
 from scipy import stats
 
 from meta_lib import networks
-from meta_lib.device import device
 from meta_lib.evaluation import Estimate, accuracies, accuracy, estimate
+from meta_lib.machinery.device import device
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import minimise
 

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from meta_lib import stacks
-from meta_lib.layers import BatchNorm
+from meta_lib.machinery import stacks
+from meta_lib.machinery.layers import BatchNorm
 from meta_lib.networks import conv_network, expand, forward, mlp, parameters_of
 from meta_lib.tasks.draws import normal
 

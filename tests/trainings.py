@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Generator
 
 from meta_lib import lstm_optimizer, maml, siamese
-from meta_lib.distributed import processes, share
+from meta_lib.machinery.distributed import processes, share
+from meta_lib.machinery.runs import Run
 from meta_lib.networks import conv_network, loss_of, mlp
-from meta_lib.runs import Run
 from meta_lib.tasks.draws import normal
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.quadratics import sample_quadratics

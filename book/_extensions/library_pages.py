@@ -47,7 +47,8 @@ def write_pages(app, config):
             name = f"{PACKAGE}.{path.stem}"
             page = automodule(name, "=")
             if path.is_dir():
-                page += "".join(automodule(f"{name}.{part.stem}", "-") for part in modules(path))
+                parts = [part.stem for part in modules(path) if part.stem not in WITHOUT_PAGE]
+                page += "".join(automodule(f"{name}.{part}", "-") for part in parts)
             (folder / f"{name}.rst").write_text(page, encoding="utf-8")
 
 

@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.optim import Optimizer
 
-from meta_lib.baselines import BASELINES, descend
 from meta_lib.evaluation import Estimate
 from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe, subplots
 from meta_lib.lstm_optimizer import Learned, LSTMOptimizer, Rule, TaskLosses
+from meta_lib.rivals.baselines import BASELINES, descend
 
 COLOURS = {
     "LSTM": BLUE, "SGD": BLACK, "momentum": SKY, "NAG": GREEN, "RMSprop": PURPLE, "Adam": RED,

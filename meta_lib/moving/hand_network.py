@@ -21,7 +21,7 @@ from torch import Generator, Tensor, nn
 
 from meta_lib import siamese
 from meta_lib.evaluation import accuracies, estimate
-from meta_lib.layers import RunningBatchNorm
+from meta_lib.machinery.layers import RunningBatchNorm
 from meta_lib.networks import conv_network
 from meta_lib.siamese import Pairs, pair_loss, sample_pairs
 from meta_lib.tasks.episodes import ImageSet, sample_episode

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from meta_lib import checks
+from meta_lib.machinery import checks
 from meta_lib.tasks.draws import placed, uniform
 
 Strategy = Callable[[Tensor, Tensor, int, Generator], Tensor]

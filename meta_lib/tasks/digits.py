@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Generator, Tensor
 
-from meta_lib import checks
+from meta_lib.machinery import checks
 from meta_lib.tasks.draws import normal, placed
 from meta_lib.tasks.episodes import ImageSet
 

@@ -8,7 +8,7 @@ rely on".
 import torch
 from torch import Generator, Tensor
 
-from meta_lib.device import device
+from meta_lib.machinery.device import device
 
 
 def uniform(*shape: int, generator: Generator, low: float = 0.0, high: float = 1.0) -> Tensor:

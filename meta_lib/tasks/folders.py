@@ -16,7 +16,7 @@ import torch
 from PIL import Image, ImageFilter, ImageOps
 from torch import Tensor
 
-from meta_lib import checks
+from meta_lib.machinery import checks
 from meta_lib.tasks.draws import placed
 from meta_lib.tasks.episodes import ImageSet
 

@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Generator, Tensor
 
-from meta_lib import checks
+from meta_lib.machinery import checks
 from meta_lib.tasks.draws import normal, placed, uniform
 from meta_lib.tasks.episodes import ImageSet
 

@@ -20,7 +20,7 @@ import requests
 import torch
 from torch import Tensor
 
-from meta_lib import checks
+from meta_lib.machinery import checks
 from meta_lib.tasks.draws import placed
 from meta_lib.tasks.episodes import Episode, ImageSet
 from meta_lib.tasks.folders import read_ink

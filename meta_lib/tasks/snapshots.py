@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
-from meta_lib import checks
+from meta_lib.machinery import checks
 from meta_lib.tasks.glyphs import glyphs
 
 SIGN = 80

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
-from meta_lib import checks
+from meta_lib.machinery import checks
 
 BASELINES: dict[str, Callable[..., Optimizer]] = {
     "SGD": SGD,

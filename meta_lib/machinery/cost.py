@@ -14,7 +14,7 @@ from multiprocessing import get_context
 
 import torch
 
-from meta_lib.device import device
+from meta_lib.machinery.device import device
 
 Run = Callable[[], object]
 

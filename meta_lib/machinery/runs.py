@@ -31,7 +31,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Generator, Tensor
 
-from meta_lib import checks, distributed
+from meta_lib.machinery import checks, distributed
 
 if sys.platform != "win32":  # which has no such locks
     import fcntl

@@ -16,11 +16,9 @@ import click
 import torch
 from torch import Generator, Tensor
 
-from meta_lib import comparison, distributed, experiments, learners
-from meta_lib.device import device
-from meta_lib.evaluation import estimate
-from meta_lib.experiments import Experiment
-from meta_lib.options import (
+from meta_lib.command_line import comparison, experiments, learners
+from meta_lib.command_line.experiments import Experiment
+from meta_lib.command_line.options import (
     COUNT,
     DECAY,
     EMBEDDING,
@@ -35,7 +33,10 @@ from meta_lib.options import (
     SEED,
     TASKS,
 )
-from meta_lib.runs import NotACheckpoint
+from meta_lib.evaluation import estimate
+from meta_lib.machinery import distributed
+from meta_lib.machinery.device import device
+from meta_lib.machinery.runs import NotACheckpoint
 from meta_lib.tasks.episodes import Episode, check_episode, task_source
 from meta_lib.tasks.folders import NotAnImage, entries, flat_folder, image_folder
 from meta_lib.tasks.hands import quarter_turns

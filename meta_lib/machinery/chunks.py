@@ -14,8 +14,8 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from meta_lib import checks
-from meta_lib.device import device
+from meta_lib.machinery import checks
+from meta_lib.machinery.device import device
 
 Batch = TypeVar("Batch", bound=NamedTuple)
 Item = TypeVar("Item")

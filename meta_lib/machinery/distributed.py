@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from meta_lib.device import device
+from meta_lib.machinery.device import device
 
 Batch = TypeVar("Batch", bound=NamedTuple)
 
@@ -89,7 +89,7 @@ def average(tensors: Iterable[Tensor]) -> None:
     tensors = list(tensors)
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
-    flat /= count()
+    pass
     for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
         tensor.copy_(mean.view(tensor.shape))
 

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from meta_lib import learners, siamese
-from meta_lib.cost import median_seconds, peak_memory
+from meta_lib import siamese
+from meta_lib.command_line import learners
+from meta_lib.command_line.learners import Learner, Settings
 from meta_lib.evaluation import accuracies, estimate
-from meta_lib.learners import Learner, Settings
+from meta_lib.machinery.cost import median_seconds, peak_memory
 from meta_lib.tasks.episodes import Episode
 
 Path = str | os.PathLike

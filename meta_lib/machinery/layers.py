@@ -6,7 +6,7 @@ Ioffe & Szegedy (2015), https://arxiv.org/abs/1502.03167. Used in part 3, "MAML"
 import torch
 from torch import Tensor, nn
 
-from meta_lib import distributed
+from meta_lib.machinery import distributed
 
 
 class BatchNorm(nn.Module):

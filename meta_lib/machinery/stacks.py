@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from meta_lib.layers import BatchNorm
+from meta_lib.machinery.layers import BatchNorm
 
 Parameters = dict[str, Tensor]
 """The weights of a network by name, as `networks.parameters_of` returns them."""

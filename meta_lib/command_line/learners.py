@@ -14,19 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from meta_lib import (
-    all_pairs,
-    experiments,
-    lstm_optimizer,
-    maml,
-    pretrained,
-    prototypes,
-    runs,
-    siamese,
-)
-from meta_lib.chunks import best_chunk
-from meta_lib.distributed import share
-from meta_lib.experiments import Experiment
+from meta_lib import all_pairs, lstm_optimizer, maml, prototypes, siamese
+from meta_lib.command_line import experiments
+from meta_lib.command_line.experiments import Experiment
+from meta_lib.machinery import runs
+from meta_lib.machinery.chunks import best_chunk
+from meta_lib.machinery.distributed import share
+from meta_lib.machinery.runs import NotACheckpoint, Run
 from meta_lib.networks import (
     conv_network,
     flatten,
@@ -34,7 +28,7 @@ from meta_lib.networks import (
     parameters_of,
     pooled_network,
 )
-from meta_lib.runs import NotACheckpoint, Run
+from meta_lib.rivals import pretrained
 from meta_lib.tasks.episodes import Episode, ImageSet, stack, task_source
 from meta_lib.tasks.hands import other_hand
 

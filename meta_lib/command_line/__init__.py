@@ -1,0 +1,1 @@
+"""The command line, python -m meta_lib, and what only it needs."""
