@@ -11,53 +11,79 @@ tensor, weights included, has one more dimension in front, and the loss is one n
 task's weights enter another task's loss, so the gradient of the losses' sum holds every task's own
 gradient: all tasks take their inner step at once.
 
-The relatives of MAML are arguments. First-order MAML: `first_order`. ANIL (Raghu et al. 2020,
-https://arxiv.org/abs/1909.09157) and Meta-SGD (Li et al. 2017, https://arxiv.org/abs/1707.09835):
-`alpha`, by `head_rates` and `learned_rates`. The multi-step loss of MAML++ (Antoniou, Edwards &
-Storkey 2019, https://arxiv.org/abs/1810.09502): `step_weights`. Reptile (Nichol, Achiam & Schulman
-2018, https://arxiv.org/abs/1803.02999) has a meta-loss of its own, `reptile_loss`.
+The relatives of MAML differ in one of two things. What the outer loop minimises is a function with
+the arguments of `meta_loss`: `first_order_loss`; `multi_step_loss`, of MAML++ (Antoniou, Edwards &
+Storkey 2019, https://arxiv.org/abs/1810.09502); `reptile_loss` (Nichol, Achiam & Schulman 2018,
+https://arxiv.org/abs/1803.02999). How the inner loop moves is `alpha`, a rate, or rates by name:
+`head_rates` for ANIL (Raghu et al. 2020, https://arxiv.org/abs/1909.09157), `learned_rates` for
+Meta-SGD (Li et al. 2017, https://arxiv.org/abs/1707.09835); or any rule of `inner_rules`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
+from meta_lib.inner_rules import (
+    InnerRule,
+    Rates,
+    Slopes,
+    State,
+    check_rates,
+    learned_in,
+    rates_of,
+    rule_of,
+)
 from meta_lib.machinery import checks
+from meta_lib.machinery.calls import answering
 from meta_lib.machinery.chunks import mean_in_chunks
 from meta_lib.machinery.runs import Run
 from meta_lib.networks import Loss, Parameters, expand, forward, parameters_of
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import first_lost, minimise
 
-Alpha = float | dict[str, float | Tensor]
-"""The inner rate: one number for all weights, or a rate for each weight by name, a number or a
-tensor of the weight's shape. A weight without a rate is not adapted."""
+Alpha = Rates | InnerRule
+"""The inner rate α, one number or a rate for each weight by name; or an inner rule with its own."""
+
+MetaLoss = Callable[[Loss, Parameters, Episode, Alpha, int], Tensor]
+"""What the outer loop minimises: from a loss, φ, a stack of episodes, `alpha` and the number of
+inner steps to one number."""
 
 
 def inner_step(
-    loss: Loss, theta: Parameters, x: Tensor, y: Tensor, alpha: Alpha, first_order: bool = False
-) -> Parameters:
-    """Return θ' = θ - α ∇L(θ), one gradient step on (x, y).
+    loss: Loss,
+    theta: Parameters,
+    x: Tensor,
+    y: Tensor,
+    alpha: Alpha,
+    state: State = None,
+    first_order: bool = False,
+) -> tuple[Parameters, State]:
+    """Return θ' = θ - α ∇L(θ), one step on (x, y), and the state of the inner rule.
 
-    If θ requires a gradient, θ' can be differentiated with respect to it. With `first_order` the
-    slope ∇L counts as a constant then, which drops the second derivatives.
+    If a weight of θ requires a gradient, θ' can be differentiated with respect to it, and weights
+    that do not are frozen. With `first_order` the slope ∇L counts as a constant, which drops the
+    second derivatives. A weight that L does not depend on has slope 0.
+
+    Raises ValueError if L depends on none of the weights.
     """
-    rates = alpha if isinstance(alpha, dict) else dict.fromkeys(theta, alpha)
-    differentiable = any(weight.requires_grad for weight in theta.values())
+    free = {name: weight for name, weight in theta.items() if weight.requires_grad}
+    differentiable = torch.is_grad_enabled() and bool(free or learned_in(alpha))
     with torch.enable_grad():
-        at = theta if differentiable else {n: w.detach().requires_grad_() for n, w in theta.items()}
-        slopes = torch.autograd.grad(
-            loss(at, x, y).sum(),
-            [at[name] for name in rates],
+        at = theta | (free or {n: w.detach().requires_grad_() for n, w in theta.items()})
+        adapted = [name for name in rates_of(alpha) or theta if at[name].requires_grad]
+        losses = loss(at, x, y)
+        if not losses.requires_grad:
+            raise ValueError("loss must depend on a weight that is not frozen, but does not")
+        gradient = torch.autograd.grad(
+            losses.sum(),
+            [at[name] for name in adapted],
             create_graph=differentiable and not first_order,
+            materialize_grads=True,
         )
-    moved = {
-        name: theta[name] - rate * slope
-        for (name, rate), slope in zip(rates.items(), slopes, strict=True)
-    }
-    return theta | moved
+    slopes = Slopes(zip(adapted, gradient, strict=True))
+    slopes.losses = losses
+    return rule_of(alpha)(at if differentiable else theta, slopes, state)
 
 
 def adapt(
@@ -77,48 +103,92 @@ def adapt(
     `steps` is a whole number of at least 0, and there are as many targets as inputs.
     """
     _check(phi, support_x, support_y, alpha, steps)
-    theta = phi
+    theta, state = phi, None
     for _ in range(steps):
-        theta = inner_step(loss, theta, support_x, support_y, alpha, first_order)
+        theta, state = inner_step(loss, theta, support_x, support_y, alpha, state, first_order)
     return theta
 
 
 def meta_loss(
+    loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int = 1
+) -> Tensor:
+    """Return (1/B) Σᵢ Lᵢ(θᵢ'): the query loss after adaptation, averaged over B tasks.
+
+    The episodes are stacked: each tensor has a first dimension of size B. The formula of part 4
+    has the sum; with the mean, β does not depend on the number of tasks.
+
+    Raises as `adapt` does, and ValueError if the loss is not one number for each task.
+    """
+    start = expand(phi, len(episodes.support_x))
+    theta = adapt(loss, start, episodes.support_x, episodes.support_y, alpha, steps)
+    return query_loss(loss, theta, episodes)
+
+
+def first_order_loss(
+    loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int = 1
+) -> Tensor:
+    """Return `meta_loss`, whose gradient here lacks the second derivatives: first-order MAML."""
+    start = expand(phi, len(episodes.support_x))
+    theta = adapt(loss, start, episodes.support_x, episodes.support_y, alpha, steps, True)
+    return query_loss(loss, theta, episodes)
+
+
+def multi_step_loss(
     loss: Loss,
     phi: Parameters,
     episodes: Episode,
     alpha: Alpha,
     steps: int = 1,
-    first_order: bool = False,
     step_weights: Sequence[float] | None = None,
 ) -> Tensor:
-    """Return (1/B) Σᵢ Lᵢ(θᵢ'): the query loss after adaptation, averaged over B tasks.
+    """Return Σₖ wₖ (1/B) Σᵢ Lᵢ(θᵢ⁽ᵏ⁾): the query losses after every inner step, weighted.
 
-    The episodes are stacked: each tensor has a first dimension of size B. The formula of part 4
-    has the sum; with the mean, β does not depend on the number of tasks. With `step_weights`, one
-    number for each inner step, it is the sum of the query losses after every step, so weighted.
+    `step_weights` holds w₁ to w_K, one for each of the K steps; left out, each is 1/K.
 
-    Raises as `adapt` does, and ValueError if the loss is not one number for each task, or if there
-    are not as many step weights as steps.
+    Raises as `meta_loss` does, and ValueError for another number of weights, or without a step.
     """
-    tasks = len(episodes.support_x)
-    _check(phi, episodes.support_x, episodes.support_y, alpha, steps)
-    if step_weights is not None and len(step_weights) != steps:
-        raise ValueError(f"step_weights must hold {steps} numbers, but held {len(step_weights)}")
+    checks.whole_number("steps", steps)
+    weights = [1 / steps] * steps if step_weights is None else step_weights
+    if len(weights) != steps:
+        raise ValueError(f"step_weights must hold {steps} numbers, but held {len(weights)}")
+    support = episodes.support_x, episodes.support_y
+    _check(phi, *support, alpha, steps)
+    theta, state, losses = expand(phi, len(episodes.support_x)), None, []
+    for weight in weights:
+        theta, state = inner_step(loss, theta, *support, alpha, state)
+        losses.append(weight * query_loss(loss, theta, episodes))
+    return sum(losses)
 
-    def query_loss(theta: Parameters) -> Tensor:
-        losses = loss(theta, episodes.query_x, episodes.query_y)
-        expected = f"({tasks},), one number for each task"
-        checks.shape("the loss of a stack", losses, expected, losses.shape == (tasks,))
-        return losses.mean()
 
-    theta, along = expand(phi, tasks), []
-    for _ in range(steps):
-        theta = inner_step(loss, theta, episodes.support_x, episodes.support_y, alpha, first_order)
-        along.append(theta)
-    if step_weights is None:
-        return query_loss(theta)
-    return sum(weight * query_loss(at) for weight, at in zip(step_weights, along, strict=True))
+def reptile_loss(
+    loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int = 1
+) -> Tensor:
+    """Return ½ ‖φ - θᵢ'‖² / α, averaged over B tasks, with θᵢ' as constants.
+
+    Its gradient is Reptile's, (φ - mean of θᵢ') / α: step towards where the tasks' own training
+    leads. Reptile knows no query set: θᵢ' is trained on all that the episode holds.
+
+    Raises TypeError unless `alpha` is one number for all weights; else as `adapt` does.
+    """
+    if not isinstance(alpha, float | int):
+        raise TypeError("alpha must be one number for Reptile, but was a rule or rates by name")
+    x = torch.cat([episodes.support_x, episodes.query_x], dim=1)
+    y = torch.cat([episodes.support_y, episodes.query_y], dim=1)
+    start = expand({name: weight.detach() for name, weight in phi.items()}, len(x))
+    theta = adapt(loss, start, x, y, alpha, steps)
+    ways = (phi[name] - theta[name] for name in phi)
+    return sum(way.square().sum() for way in ways) / (2 * alpha * len(x))
+
+
+def query_loss(loss: Loss, theta: Parameters, episodes: Episode) -> Tensor:
+    """Return (1/B) Σᵢ Lᵢ(θᵢ) on the query sets, with weights θᵢ of each task.
+
+    Raises ValueError if the loss is not one number for each task.
+    """
+    tasks, losses = len(episodes.query_x), loss(theta, episodes.query_x, episodes.query_y)
+    expected = f"({tasks},), one number for each task"
+    checks.shape("the loss of a stack", losses, expected, losses.shape == (tasks,))
+    return losses.mean()
 
 
 def meta_gradient(
@@ -127,23 +197,22 @@ def meta_gradient(
     episodes: Episode,
     alpha: Alpha,
     steps: int = 1,
-    first_order: bool = False,
-    step_weights: Sequence[float] | None = None,
+    objective: MetaLoss = meta_loss,
     chunk: int | None = None,
 ) -> tuple[Parameters, Tensor]:
     """Return ∇φ of the meta-loss, by name, and the meta-loss.
 
-    With `chunk` so many tasks are taken at a time (`chunks`): with a convolutional network this is
-    faster on the CPU, and needs less memory. Raises as `meta_loss` and `chunks` do.
+    `objective` is `meta_loss` or a relative's. With `chunk` so many tasks are taken at a time
+    (`chunks`): with a convolutional network this is faster on the CPU, and needs less memory.
+    Raises as the objective and `chunks` do.
     """
     phi = {name: weight.detach().requires_grad_() for name, weight in phi.items()}
-
-    def mean(tasks: Episode) -> Tensor:
-        return meta_loss(loss, phi, tasks, alpha, steps, first_order, step_weights)
-
     weights = list(phi.values())
-    value = mean_in_chunks(mean, episodes, chunk, weights)
-    slopes = torch.autograd.grad(value, weights)
+    with torch.enable_grad():
+        value = mean_in_chunks(
+            lambda tasks: objective(loss, phi, tasks, alpha, steps), episodes, chunk, weights
+        )
+        slopes = torch.autograd.grad(value, weights, materialize_grads=True)
     return dict(zip(phi, slopes, strict=True)), value.detach()
 
 
@@ -156,36 +225,24 @@ def meta_update(phi: Parameters, gradient: Parameters, beta: float) -> Parameter
     return {name: weight - beta * gradient[name] for name, weight in phi.items()}
 
 
-def head_rates(phi: Parameters, alpha: float) -> Alpha:
-    """Return ANIL's inner rates: `alpha` for the last layer's weights, none for the body's."""
-    head, _, _ = list(phi)[-1].rpartition(".")
-    return {name: alpha for name in phi if name.rpartition(".")[0] == head}
+def head_rates(phi: Parameters, alpha: float, head: str) -> dict[str, float | Tensor]:
+    """Return ANIL's inner rates: `alpha` for the weights of the layer `head`, none for the body's.
+
+    `head` is the layer's name in the network: its weights are called "head.weight" and the like.
+
+    Raises ValueError if φ has no weights of that name, or no others.
+    """
+    of_head = [name for name in phi if name.startswith(f"{head}.")]
+    if not 0 < len(of_head) < len(phi):
+        raise ValueError(
+            f"head must name one of the layers that hold {', '.join(phi)}, but was {head!r}"
+        )
+    return dict.fromkeys(of_head, alpha)
 
 
-def learned_rates(phi: Parameters, alpha: float) -> dict[str, Tensor]:
+def learned_rates(phi: Parameters, alpha: float) -> dict[str, float | Tensor]:
     """Return Meta-SGD's inner rates: one for each single weight, which `train` learns in place."""
     return {name: torch.full_like(w, alpha).requires_grad_() for name, w in phi.items()}
-
-
-def reptile_loss(
-    loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int
-) -> Tensor:
-    """Return ½ ‖φ - θᵢ'‖² / α, averaged over B tasks, with θᵢ' as constants.
-
-    Its gradient is Reptile's, (φ - mean of θᵢ') / α: step towards where the tasks' own training
-    leads. Reptile knows no query set: θᵢ' is trained on all that the episode holds.
-
-    Raises TypeError unless `alpha` is one number for all weights; else as `adapt` does.
-    """
-    if isinstance(alpha, dict):
-        raise TypeError("alpha must be one number for Reptile, but was a rate for each weight")
-    x = torch.cat([episodes.support_x, episodes.query_x], dim=1)
-    y = torch.cat([episodes.support_y, episodes.query_y], dim=1)
-    _check(phi, x, y, alpha, steps)
-    start = expand({name: weight.detach() for name, weight in phi.items()}, len(x))
-    theta = adapt(loss, start, x, y, alpha, steps)
-    ways = (phi[name] - theta[name] for name in phi)
-    return sum(way.square().sum() for way in ways) / (2 * alpha * len(x))
 
 
 def train(
@@ -196,39 +253,35 @@ def train(
     alpha: Alpha,
     beta: float = 1e-3,
     steps: int = 1,
-    first_order: bool = False,
-    step_weights: Sequence[float] | None = None,
-    reptile: bool = False,
+    objective: MetaLoss = meta_loss,
     chunk: int | None = None,
     decay: bool = False,
     run: Run | None = None,
 ) -> tuple[Parameters, list[float]]:
     """Meta-train, from the network's own weights, on a fresh batch of tasks in each iteration.
 
-    Returns φ and the meta-losses. The outer steps are Adam's, as in the paper's code; the
-    network itself stays as it was. Rates in `alpha` that require a gradient are learned too, in
-    place (Meta-SGD). With `reptile` the meta-loss is `reptile_loss`. `chunk` is as in
-    `meta_gradient`, and `decay` as in `training.minimise`. `run` says where checkpoints and the log
-    go (`runs`).
+    Returns φ and the meta-losses. The outer steps are Adam's, as in the paper's code. The network
+    itself stays as it was, and so do weights that do not require a gradient: they are not in φ.
+    Rates in `alpha` that require a gradient are learned too, in place (Meta-SGD), and so are the
+    weights of a learned rule. `objective` and `chunk` are as in `meta_gradient`, `decay` as in
+    `training.minimise`. `run` says where checkpoints and the log go (`runs`).
 
-    Raises as `meta_loss` and `training.minimise` do. When a loss is not finite the error says in
+    Raises as the objective and `training.minimise` do. When a loss is not finite the error says in
     which task and after how many inner steps.
     """
     phi = {name: weight.requires_grad_() for name, weight in parameters_of(network).items()}
-    rates = alpha if isinstance(alpha, dict) else {}
-    learned = {f"alpha.{name}": rate for name, rate in rates.items() if _is_learned(rate)}
-    weights = phi | learned
+    weights = phi | learned_in(alpha)
     episodes: Episode
-
-    def mean(tasks: Episode) -> Tensor:
-        if reptile:
-            return reptile_loss(loss, phi, tasks, alpha, steps)
-        return meta_loss(loss, phi, tasks, alpha, steps, first_order, step_weights)
 
     def batch_loss() -> Tensor:
         nonlocal episodes
         episodes = sample()
-        return mean_in_chunks(mean, episodes, chunk, list(weights.values()))
+        return mean_in_chunks(
+            lambda tasks: objective(loss, phi, tasks, alpha, steps),
+            episodes,
+            chunk,
+            list(weights.values()),
+        )
 
     losses = minimise(
         weights.items(),
@@ -243,43 +296,38 @@ def train(
     return {name: weight.detach() for name, weight in phi.items()}, losses
 
 
+@torch.no_grad()
 def classify(
     network: nn.Module, loss: Loss, phi: Parameters, episode: Episode, alpha: Alpha, steps: int = 1
 ) -> Tensor:
     """Adapt φ to an episode's support set and return the labels of its queries, (queries,).
 
-    A stack of episodes gives (tasks, queries). Raises as `adapt` does.
+    A stack of episodes gives (tasks, queries). Dropout and the like rest meanwhile, and batch
+    normalisation goes by the images at hand, as in training, unless the network is in evaluation
+    mode (`calls.answering`). Raises as `adapt` does.
     """
     if episode.support_y.ndim == 2:
         phi = expand(phi, len(episode.support_y))
-    theta = adapt(loss, phi, episode.support_x, episode.support_y, alpha, steps)
-    with torch.no_grad():
+    with answering():
+        theta = adapt(loss, phi, episode.support_x, episode.support_y, alpha, steps)
         return forward(network, theta, episode.query_x).argmax(dim=-1)
 
 
 def diagnose(loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int) -> str:
     """Return where adaptation first leaves the finite numbers: task, inner step and α."""
     theta = expand({name: weight.detach() for name, weight in phi.items()}, len(episodes.support_x))
-    losses = []
+    losses, state = [], None
     with torch.no_grad():
         for _ in range(steps + 1):
             losses.append(loss(theta, episodes.support_x, episodes.support_y))
-            theta = inner_step(loss, theta, episodes.support_x, episodes.support_y, alpha)
-    shown = "one rate for each weight" if isinstance(alpha, dict) else alpha
+            theta, state = inner_step(
+                loss, theta, episodes.support_x, episodes.support_y, alpha, state
+            )
+    shown = alpha if isinstance(alpha, float | int) else "a rule or rates by name"
     return f"{first_lost(torch.stack(losses))}, with alpha = {shown}."
 
 
 def _check(phi: Parameters, x: Tensor, y: Tensor, alpha: Alpha, steps: int) -> None:
-    if alpha == {}:
-        raise ValueError("alpha must give a rate to at least one weight, but was empty")
-    for name, rate in (alpha if isinstance(alpha, dict) else {"": alpha}).items():
-        if name and name not in phi:
-            raise ValueError(f"alpha must name weights among {', '.join(phi)}, but named {name!r}")
-        if not isinstance(rate, Tensor):
-            checks.positive(f"alpha[{name!r}]" if name else "alpha", rate)
+    check_rates(phi, alpha)
     checks.whole_number("steps", steps, at_least=0)
     checks.shape("support_y", y, f"({len(x)}, …)", y.shape[:1] == x.shape[:1])
-
-
-def _is_learned(rate: float | Tensor) -> TypeGuard[Tensor]:
-    return isinstance(rate, Tensor) and rate.requires_grad

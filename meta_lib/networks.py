@@ -8,13 +8,15 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn.parameter import is_lazy
 
 from meta_lib.machinery import checks
+from meta_lib.machinery.calls import Parameters
 from meta_lib.machinery.device import device
 from meta_lib.machinery.layers import BatchNorm, RunningBatchNorm
-from meta_lib.machinery.stacks import Parameters, forward_stack
+from meta_lib.machinery.stacks import forward_one, forward_stack
 
 Loss = Callable[[Parameters, Tensor, Tensor], Tensor]
 """From weights θ, inputs x and targets y to one number, L(θ); for a stack to one a task."""
@@ -92,8 +94,23 @@ def pooled_network(filters: int = 64) -> nn.Sequential:
 
 
 def parameters_of(network: nn.Module) -> Parameters:
-    """Return a copy of the network's weights, by name."""
-    return {name: weight.detach().clone() for name, weight in network.named_parameters()}
+    """Return a copy of the weights that the network learns, by name.
+
+    Frozen weights, those that do not require a gradient, are not among them: wherever the network
+    is called with the others, it uses its own.
+
+    Raises ValueError if no weight is left, or one has no shape yet (in torch's lazy layers).
+    """
+    learned = {name: w for name, w in network.named_parameters() if w.requires_grad}
+    lazy = [name for name, weight in network.named_parameters() if is_lazy(weight)]
+    if lazy:
+        raise ValueError(
+            f"network must have weights with a shape, but {lazy[0]!r} has none yet; "
+            "call the network once, on a batch of your inputs"
+        )
+    if not learned:
+        raise ValueError("network must have a weight that requires a gradient, but had none")
+    return {name: weight.detach().clone() for name, weight in learned.items()}
 
 
 def expand(theta: Parameters, tasks: int) -> Parameters:
@@ -105,28 +122,48 @@ def forward(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
     """Return what the network makes of x with weights θ, for one task or for a stack of tasks.
 
     One task: weights as in the network, x (n, …), returns (n, outputs). A stack: each weight and x
-    with a first dimension of size tasks, returns (tasks, n, outputs).
+    with a first dimension of size tasks, returns (tasks, n, outputs), and that is what the tasks
+    would get one by one. The network may be any; it is in the mode that it has, and is not changed.
+    Weights that θ does not hold are its own.
+
+    Raises ValueError if θ is empty or holds another network's weights; else as
+    `stacks.forward_stack` and `calls.call_each` do.
     """
-    if _is_stack(network, theta):
-        return forward_stack(network, theta, x)
-    return functional_call(network, theta, (x,))
+    return (forward_stack if _is_stack(network, theta) else forward_one)(network, theta, x)
 
 
-def loss_of(network: nn.Module, criterion: Callable[..., Tensor]) -> Loss:
+def loss_of(network: nn.Module, criterion: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     """Return L(θ, x, y): the criterion between y and what the network with weights θ makes of x.
 
-    The criterion is one of torch.nn.functional's, which knows `reduction="none"`. L is a mean: one
-    number, and for a stack of tasks one number a task, (tasks,).
+    The criterion returns one number, as torch.nn.functional's do and those of torch.nn. For a stack
+    of tasks L is one number a task, (tasks,): what the criterion makes of that task alone.
+
+    Raises ValueError if the criterion returns anything else; else as `forward` does.
     """
 
     def loss(theta: Parameters, x: Tensor, y: Tensor) -> Tensor:
         predicted = forward(network, theta, x)
         if not _is_stack(network, theta):
-            return criterion(predicted, y)
-        each = criterion(predicted.flatten(0, 1), y.flatten(0, 1), reduction="none")
-        return each.view(len(predicted), -1).mean(dim=1)
+            return _one_number(criterion(predicted, y))
+        if criterion is F.mse_loss and predicted.shape == y.shape:
+            return F.mse_loss(predicted, y, reduction="none").flatten(1).mean(dim=1)
+        if criterion is F.cross_entropy and predicted.ndim == 3 and y.ndim == 2:
+            return _cross_entropy(predicted, y)
+        each = (criterion(*task) for task in zip(predicted, y, strict=True))
+        return torch.stack([_one_number(value) for value in each])
 
     return loss
+
+
+def _cross_entropy(predicted: Tensor, y: Tensor, ignored: int = -100) -> Tensor:
+    """Return F.cross_entropy of each task: logits (tasks, n, ways), y (tasks, n), to (tasks,)."""
+    each = F.cross_entropy(predicted.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)
+    return each.sum(dim=1) / (y != ignored).sum(dim=1)
+
+
+def _one_number(value: Tensor) -> Tensor:
+    checks.shape("the criterion's result", value, "(), one number", value.shape == ())
+    return value
 
 
 def flatten(theta: Parameters) -> Tensor:
@@ -160,5 +197,11 @@ def flat_loss(loss: Loss, like: Parameters) -> Callable[[Tensor, Tensor, Tensor]
 
 
 def _is_stack(network: nn.Module, theta: Parameters) -> bool:
-    name, weight = next(iter(theta.items()))
-    return weight.ndim > network.get_parameter(name).ndim
+    for name, weight in theta.items():
+        try:
+            return weight.ndim > network.get_parameter(name).ndim
+        except AttributeError:
+            raise ValueError(
+                f"theta must hold weights of the network, but it has none named {name!r}"
+            ) from None
+    raise ValueError("theta must hold at least one weight, but was empty")

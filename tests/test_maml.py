@@ -2,13 +2,14 @@
 
 import json
 import warnings
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.func import functional_call, vmap
 
-from meta_lib import maml
+from meta_lib import inner_rules, maml
 from meta_lib.machinery.runs import Run, read_model
 from meta_lib.networks import (
     conv_network,
@@ -24,10 +25,16 @@ from meta_lib.tasks.episodes import Episode, sample_episodes, unstack
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
 
+ORDERS = {False: maml.meta_loss, True: maml.first_order_loss}
+
 
 def parabola(theta, x, y):
     """L(θ) = ½ a (θ - c)², with the curvature a given as x and the lowest point c as y."""
     return (0.5 * x * (theta["t"] - y).square()).sum()
+
+
+def weighted(step_weights):
+    return partial(maml.multi_step_loss, step_weights=step_weights)
 
 
 def parabolas(a_support, c_support, a_query, c_query):
@@ -60,7 +67,7 @@ def test_meta_gradient_on_parabolas_is_the_closed_form(steps, first_order):
         expected += (1 if first_order else shrink) * a_q * (theta - c_q) / 2
         losses += 0.5 * a_q * (theta - c_q) ** 2 / 2
     gradient, value = maml.meta_gradient(
-        vmap(parabola), phi_of(phi), tasks, alpha, steps, first_order
+        vmap(parabola), phi_of(phi), tasks, alpha, steps, ORDERS[first_order]
     )
     assert gradient["t"].item() == pytest.approx(expected, rel=1e-12)
     assert value.item() == pytest.approx(losses, rel=1e-12)
@@ -114,7 +121,7 @@ def test_a_convolutional_network_agrees_with_a_second_implementation(steps, firs
     network = conv_network(3, filters=4, blocks=2)
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
     tasks = sample_episodes(glyphs(6, 8, size=12), 3, 3, 2, 4, generator)
-    ours, _ = maml.meta_gradient(loss, phi, tasks, 0.4, steps, first_order)
+    ours, _ = maml.meta_gradient(loss, phi, tasks, 0.4, steps, ORDERS[first_order])
     theirs = plain_meta_gradient(network, phi, tasks, 0.4, steps, first_order)
     difference = (flatten(ours) - flatten(theirs)).norm() / flatten(theirs).norm()
     assert difference < 1e-10
@@ -188,7 +195,7 @@ def test_a_convolutional_network_agrees_with_higher(steps, first_order, generato
     network = conv_network(5, filters=8)
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
     tasks = sample_episodes(glyphs(8, 8, size=28), 3, 5, 1, 3, generator)
-    ours, _ = maml.meta_gradient(loss, phi, tasks, 0.4, steps, first_order)
+    ours, _ = maml.meta_gradient(loss, phi, tasks, 0.4, steps, ORDERS[first_order])
     theirs = gradient_of_higher(network, tasks, 0.4, steps, first_order)
     theirs = flatten(dict(zip(phi, theirs, strict=True)))
     assert (flatten(ours) - theirs).norm() < 1e-8 * theirs.norm()
@@ -223,7 +230,7 @@ def test_anil_adapts_the_head_alone(generator):
     network = conv_network(3, filters=4, blocks=2)
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
     tasks = sample_episodes(glyphs(6, 8, size=12), 2, 3, 2, 4, generator)
-    rates = maml.head_rates(phi, 0.4)
+    rates = maml.head_rates(phi, 0.4, head="8")
     head = list(phi)[-2:]
     assert rates == dict.fromkeys(head, 0.4)
 
@@ -259,7 +266,7 @@ def test_the_multi_step_loss_is_the_weighted_sum_along_the_way():
         value += weight * 0.25 * (theta - 1.5) ** 2
         expected += weight * 0.5 * shrink * (theta - 1.5)
     gradient, got = maml.meta_gradient(
-        vmap(parabola), phi_of(phi), tasks, alpha, 3, step_weights=weights
+        vmap(parabola), phi_of(phi), tasks, alpha, 3, weighted(weights)
     )
     assert got.item() == pytest.approx(value, rel=1e-12)
     assert gradient["t"].item() == pytest.approx(expected, rel=1e-12)
@@ -270,7 +277,9 @@ def test_weight_on_the_last_step_alone_is_maml(generator):
     loss, phi = loss_of(network, F.mse_loss), parameters_of(network)
     tasks = sample_points(sample_waves(3, generator), 4, 4, generator)
     plain = maml.meta_loss(loss, phi, tasks, 0.1, 3)
-    assert torch.equal(plain, maml.meta_loss(loss, phi, tasks, 0.1, 3, step_weights=[0, 0, 1]))
+    assert torch.equal(plain, weighted([0, 0, 1])(loss, phi, tasks, 0.1, 3))
+    even = maml.multi_step_loss(loss, phi, tasks, 0.1, 4)
+    assert even.item() == pytest.approx(weighted([0.25] * 4)(loss, phi, tasks, 0.1, 4).item())
 
 
 def test_learned_rates_have_the_gradient_of_the_closed_form():
@@ -316,10 +325,10 @@ def test_the_reptile_gradient_points_to_the_adapted_weights(steps, generator):
 def test_reptile_takes_one_rate_for_all_weights(generator):
     network = mlp(1, 5, 1)
     tasks = sample_points(sample_waves(3, generator), 4, 6, generator)
-    rates = maml.head_rates(parameters_of(network), 0.05)
-    loss = loss_of(network, F.mse_loss)
-    with pytest.raises(TypeError, match="alpha must be one number for Reptile"):
-        maml.train(network, loss, lambda: tasks, 1, rates, reptile=True)
+    phi, loss = parameters_of(network), loss_of(network, F.mse_loss)
+    for alpha in (maml.head_rates(phi, 0.05, "2"), inner_rules.Momentum(0.05)):
+        with pytest.raises(TypeError, match="alpha must be one number for Reptile"):
+            maml.train(network, loss, lambda: tasks, 1, alpha, objective=maml.reptile_loss)
 
 
 def test_plain_weights_are_adapted_without_a_graph(generator):
@@ -355,7 +364,7 @@ def test_first_order_differs_from_second_order(generator):
     loss, phi = loss_of(network, F.mse_loss), parameters_of(network)
     tasks = sample_points(sample_waves(4, generator), 5, 5, generator)
     second, _ = maml.meta_gradient(loss, phi, tasks, 0.1)
-    first, _ = maml.meta_gradient(loss, phi, tasks, 0.1, first_order=True)
+    first, _ = maml.meta_gradient(loss, phi, tasks, 0.1, objective=maml.first_order_loss)
     assert (flatten(second) - flatten(first)).norm() > 1e-3 * flatten(second).norm()
 
 
@@ -380,37 +389,35 @@ def test_training_makes_new_waves_easier_to_fit(generator):
     "variation",
     [
         {},
-        {"first_order": True},
-        {"step_weights": [0.3, 0.7]},
-        {"reptile": True},
+        {"objective": maml.first_order_loss},
+        {"objective": partial(maml.multi_step_loss, step_weights=[0.3, 0.7])},
+        {"objective": maml.reptile_loss},
         {"alpha": "head"},
         {"alpha": "learned"},
     ],
-    ids=str,
+    ids=["MAML", "first order", "multi-step", "Reptile", "ANIL", "Meta-SGD"],
 )
 def test_training_takes_adams_steps_on_the_meta_loss(variation, generator):
     network = mlp(1, 4, 1, activation=torch.nn.Tanh)
     loss, by_hand = loss_of(network, F.mse_loss), parameters_of(network)
     batches = [sample_points(sample_waves(3, generator), 4, 4, generator) for _ in range(3)]
-    rates = {"head": maml.head_rates, "learned": maml.learned_rates}.get(variation.get("alpha"))
+    rates = {
+        "head": partial(maml.head_rates, head="2"), "learned": maml.learned_rates
+    }.get(variation.get("alpha"))  # fmt: skip
     alphas = [rates(by_hand, 0.1) if rates else 0.1 for _ in range(2)]
-    options = {name: value for name, value in variation.items() if name != "alpha"}
+    objective = variation.get("objective", maml.meta_loss)
 
     waiting = iter(batches)
     phi, losses = maml.train(
-        network, loss, lambda: next(waiting), 3, alphas[0], beta=0.01, steps=2, **options
+        network, loss, lambda: next(waiting), 3, alphas[0], 0.01, 2, objective
     )
 
     by_hand = {name: weight.requires_grad_() for name, weight in by_hand.items()}
     learned = [*alphas[1].values()] if variation.get("alpha") == "learned" else []
     adam = torch.optim.Adam([*by_hand.values(), *learned], lr=0.01)
-    reptile = options.pop("reptile", False)
     for batch, expected in zip(batches, losses, strict=True):
         adam.zero_grad()
-        if reptile:
-            value = maml.reptile_loss(loss, by_hand, batch, alphas[1], 2)
-        else:
-            value = maml.meta_loss(loss, by_hand, batch, alphas[1], 2, **options)
+        value = objective(loss, by_hand, batch, alphas[1], 2)
         assert value.item() == pytest.approx(expected)
         value.backward()
         adam.step()
@@ -424,9 +431,9 @@ def test_one_step_with_second_derivatives_is_the_default(generator):
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
     tasks = sample_episodes(glyphs(4, 8, size=12), 2, 3, 2, 2, generator)
     one, gradient = unstack(tasks)[0], maml.meta_gradient(loss, phi, tasks, 0.4)[0]
-    second_order = maml.meta_gradient(loss, phi, tasks, 0.4, 1, False)[0]
+    second_order = maml.meta_gradient(loss, phi, tasks, 0.4, 1, maml.meta_loss)[0]
     assert torch.equal(flatten(gradient), flatten(second_order))
-    theta = maml.inner_step(loss, phi, one.support_x, one.support_y, 0.4)
+    theta, _ = maml.inner_step(loss, phi, one.support_x, one.support_y, 0.4)
     trained, losses = maml.train(network, loss, lambda: tasks, 1, 0.4)
     assert losses[0] == pytest.approx(maml.meta_loss(loss, phi, tasks, 0.4, 1).item())
     # Adam's first step is as long as its rate.
@@ -444,29 +451,33 @@ def test_what_adapt_keeps_for_later_derivatives(order):
     phi = {"t": torch.tensor(0.7, requires_grad=True)}
     task = parabola, phi, torch.tensor([3.0]), torch.tensor([-1.0]), 0.1
     kept = 1 if order.get("first_order") else 1 - 0.1 * 3
-    (slope,) = torch.autograd.grad(maml.inner_step(*task, **order)["t"], phi["t"])
+    (slope,) = torch.autograd.grad(maml.inner_step(*task, **order)[0]["t"], phi["t"])
     assert slope.item() == pytest.approx(kept)
     (slope,) = torch.autograd.grad(maml.adapt(*task, steps=2, **order)["t"], phi["t"])
     assert slope.item() == pytest.approx(kept**2)
-    value = maml.meta_loss(
-        vmap(parabola), phi, parabolas([3.0], [-1.0], [1.0], [0.0]), 0.1, **order
-    )
+    objective = ORDERS[order.get("first_order", False)]
+    value = objective(vmap(parabola), phi, parabolas([3.0], [-1.0], [1.0], [0.0]), 0.1)
     theta = 0.7 - 0.1 * 3 * (0.7 + 1)
     (slope,) = torch.autograd.grad(value, phi["t"])
     assert slope.item() == pytest.approx(kept * theta)
 
 
-def test_the_head_is_the_last_layer_alone():
-    phi = {"body.0.weight": 0, "body.1.weight": 1, "body.1.bias": 2}
-    assert maml.head_rates(phi, 0.1) == {"body.1.weight": 0.1, "body.1.bias": 0.1}
-    assert maml.head_rates({"0.weight": 0, "1.weight": 1}, 0.1) == {"1.weight": 0.1}
+def test_the_head_is_the_layer_that_is_named():
+    phi = {"head.0.weight": 0, "head.0.bias": 1, "body.0.weight": 2, "headless.bias": 3}
+    assert maml.head_rates(phi, 0.1, "head") == {"head.0.weight": 0.1, "head.0.bias": 0.1}
+    assert maml.head_rates(phi, 0.1, "body.0") == {"body.0.weight": 0.1}
+    for head in ("tail", "", "head.0.bias"):
+        with pytest.raises(ValueError, match=f"head must name one of .*but was '{head}'"):
+            maml.head_rates(phi, 0.1, head)
+    with pytest.raises(ValueError, match="head must name one of"):
+        maml.head_rates({"0.weight": 0}, 0.1, "0")
 
 
 def test_the_diagnosis_speaks_of_many_rates_and_of_none_lost():
     tame = parabolas([1.0], [0.0], [1.0], [0.0])
     where = maml.diagnose(vmap(parabola), phi_of(0.7), tame, {"t": 0.1}, 2)
     assert where == (
-        "All support losses are finite over 2 inner steps, with alpha = one rate for each weight."
+        "All support losses are finite over 2 inner steps, with alpha = a rule or rates by name."
     )
 
 
@@ -548,7 +559,7 @@ def test_a_loss_that_mixes_the_tasks_is_refused():
 def test_step_weights_must_be_as_many_as_steps():
     tasks = parabolas([1.0], [2.0], [2.0], [1.5])
     with pytest.raises(ValueError, match="step_weights must hold 3 numbers, but held 2"):
-        maml.meta_loss(vmap(parabola), phi_of(0.7), tasks, 0.1, 3, step_weights=[0.5, 0.5])
+        weighted([0.5, 0.5])(vmap(parabola), phi_of(0.7), tasks, 0.1, 3)
 
 
 @pytest.mark.parametrize(

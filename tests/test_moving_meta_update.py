@@ -23,7 +23,9 @@ def test_a_meta_update_is_that_of_the_library(tab, generator):
         tasks = Episode(H, c, H, c)
         at = {"at": torch.tensor(phi)}
         gradient, loss = maml.meta_gradient(vmap(bowl), at, tasks, alpha + 0.01, steps)
-        first, _ = maml.meta_gradient(vmap(bowl), at, tasks, alpha + 0.01, steps, first_order=True)
+        first, _ = maml.meta_gradient(
+            vmap(bowl), at, tasks, alpha + 0.01, steps, maml.first_order_loss
+        )
         shown = call(figure, "metaStep", PLANE, phi, alpha + 0.01, beta + 0.01, steps)
         # The library has the mean over the tasks, the formula and the figure the sum.
         moved = maml.meta_update(at, gradient, (beta + 0.01) * len(PLANE))

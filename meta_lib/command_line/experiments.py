@@ -67,7 +67,7 @@ def waves(settings: Settings) -> Experiment:
             settings["alpha"],
             settings["beta"],
             steps,
-            step_weights=[1 / steps] * steps if settings["multi_step"] else None,
+            maml.multi_step_loss if settings["multi_step"] else maml.meta_loss,
             decay=settings["decay"],
             run=run,
         )

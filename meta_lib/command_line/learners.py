@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 from meta_lib import all_pairs, lstm_optimizer, maml, prototypes, siamese
 from meta_lib.command_line import experiments
 from meta_lib.command_line.experiments import Experiment
+from meta_lib.inner_rules import learned_in
 from meta_lib.machinery import runs
 from meta_lib.machinery.chunks import best_chunk
 from meta_lib.machinery.distributed import share
@@ -149,13 +150,13 @@ def maml_learner(settings: Settings) -> Learner:
     network = conv_network(settings["ways"], settings["filters"])
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
     weights = dict(phi)
+    objectives = {"first-order": maml.first_order_loss, "reptile": maml.reptile_loss}
     alpha: maml.Alpha = settings["alpha"]
     if settings["variant"] == "anil":
-        alpha = maml.head_rates(phi, settings["alpha"])
+        alpha = maml.head_rates(phi, settings["alpha"], head=str(len(network) - 1))
     if settings["variant"] == "meta-sgd":
-        rates = maml.learned_rates(phi, settings["alpha"])
-        weights |= {f"alpha.{name}": rate for name, rate in rates.items()}
-        alpha = {**rates}
+        alpha = maml.learned_rates(phi, settings["alpha"])
+        weights |= learned_in(alpha)
 
     def train(image_set: ImageSet, generator: Generator, run: Run) -> list[float]:
         trained, losses = maml.train(
@@ -166,8 +167,7 @@ def maml_learner(settings: Settings) -> Learner:
             alpha,
             settings["beta"],
             settings["steps"],
-            first_order=settings["variant"] == "first-order",
-            reptile=settings["variant"] == "reptile",
+            objectives.get(settings["variant"], maml.meta_loss),
             chunk=best_chunk(),
             decay=settings["decay"],
             run=run,

@@ -29,7 +29,9 @@ def mean_in_chunks(
 
     `batch` is a NamedTuple of tensors (tasks, …), and `mean` makes one number of it, a mean over
     its tasks. In chunks, the result has the gradient of mean(batch) with respect to `weights`,
-    leaves of the graph; only they have one, and it cannot be differentiated again.
+    leaves of the graph; only they have one, and it cannot be differentiated again. A weight that
+    the mean does not depend on has slope 0. If `mean` draws random numbers of its own, as dropout
+    does, each task has its own, but with several threads it is open which.
 
     Raises TypeError or ValueError unless `chunk` is None or a whole number of at least 1.
     """
@@ -39,14 +41,16 @@ def mean_in_chunks(
     tasks = len(batch[0])
 
     def share(part: Batch) -> tuple[Tensor, ...]:
-        value = mean(part) * (len(part[0]) / tasks)
-        return value.detach(), *torch.autograd.grad(value, weights)
+        with torch.enable_grad():  # each thread has a setting of its own
+            value = mean(part) * (len(part[0]) / tasks)
+            slopes = torch.autograd.grad(value, weights, materialize_grads=True)
+        return value.detach(), *slopes
 
     parts = map(type(batch)._make, zip(*(tensor.split(chunk) for tensor in batch), strict=True))
     value, *slopes = (sum(shares) for shares in zip(*in_threads(share, parts), strict=True))
     # These products are 0, so that the value is right; and their gradient is the slope.
     return value + sum(
-        ((weight - weight.detach()) * slope).sum()
+        ((weight - weight.detach()) * slope.conj()).sum().real
         for weight, slope in zip(weights, slopes, strict=True)
     )
 

@@ -26,9 +26,14 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x with mean 0 and variance 1 in each channel, then scaled and shifted."""
-        mean = x.mean(dim=(0, 2, 3), keepdim=True)
-        variance = (x - mean).square().mean(dim=(0, 2, 3), keepdim=True)
-        return self.weight * (x - mean) * torch.rsqrt(variance + self.epsilon) + self.bias
+        return normalised(x, self.weight, self.bias, self.epsilon)
+
+
+def normalised(x: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    """Return γ (x - mean) / √(variance + ε) + β of each channel of x (n, channels, …)."""
+    mean = x.mean(dim=(0, 2, 3), keepdim=True)
+    variance = (x - mean).square().mean(dim=(0, 2, 3), keepdim=True)
+    return weight * (x - mean) * torch.rsqrt(variance + epsilon) + bias
 
 
 class RunningBatchNorm(nn.BatchNorm2d):

@@ -1,16 +1,18 @@
 """Stacks: one network for many tasks at once, each task with weights of its own.
 
-MAML adapts one copy of a network for each task. Run one after the other, the copies are many small
-operations; here each layer serves all tasks in one. Every tensor of a stack has a first dimension
-of size tasks, the weights included. Used in part 3, "MAML".
+MAML adapts one copy of a network for each task. Every tensor of a stack has a first dimension of
+size tasks, the weights included, and there is one rule: the result is what the tasks get one by
+one. That is how a network of any kind is run (`calls`). But small networks, one after the other,
+are many small operations; so a plain chain of the layers below, and of no others, is run for all
+tasks at once. Used in part 3, "MAML".
 
     linear layer          one batched matrix product
     convolution           one grouped convolution, the tasks side by side as groups of channels
-    batch normalisation   torch's own on these channels: each task has its own statistics
+    batch normalisation   the book's, on these channels: each task has its own statistics
     the first block       convolution, batch normalisation and ReLU in one matrix product
-    any other layer       task by task
+    ReLU, tanh, sigmoid, flattening and pooling, which look at each image alone
 
-On the CPU tasks with many images go through the network one after the other all the same: an
+On the CPU tasks with many images go through the chain one after the other all the same: an
 operation on one of them keeps a core busy, and what it leaves is still in the cache for the next.
 """
 
@@ -20,42 +22,84 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.nn.modules import module as any_module
 
-from meta_lib.machinery.layers import BatchNorm
+from meta_lib.machinery.calls import Parameters, call_each
+from meta_lib.machinery.layers import BatchNorm, normalised
 
-Parameters = dict[str, Tensor]
-"""The weights of a network by name, as `networks.parameters_of` returns them."""
+Chain = list[tuple[Any, Parameters]]
+"""The layers of a network in order, each with the weights that it gets, by their names in it."""
 
 LARGE = 25_000
 """From so many numbers in a task's inputs on, some 30 small images, a stack no longer pays on the
 CPU; measured with `benchmarks/maml.py`'s network."""
 
+OF_NUMBERS = {nn.ReLU, nn.Tanh, nn.Sigmoid}
+OF_IMAGES = {nn.Conv2d, BatchNorm, nn.MaxPool2d, nn.AdaptiveAvgPool2d}
+KNOWN = {*OF_NUMBERS, *OF_IMAGES, nn.Linear, nn.Flatten}
+"""The layers of a chain: these types themselves, and none derived from them."""
+
+
+def forward_one(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
+    """Return what the network makes of one task's x (n, …) with its weights.
+
+    Raises as `calls.call_each` does.
+    """
+    layers = chain(network, theta)
+    if layers is None:
+        return call_each(network, [(theta, x)])[0]
+    for layer, weights in layers:
+        if type(layer) is nn.Linear:
+            x = F.linear(x, **weights)
+        elif type(layer) is nn.Conv2d:
+            bias = weights.get("bias")
+            x = F.conv2d(
+                x, weights["weight"], bias, layer.stride, layer.padding, layer.dilation
+            )
+        elif type(layer) is BatchNorm:
+            x = normalised(x, **weights, epsilon=layer.epsilon)
+        else:
+            x = layer(x)
+    return x
+
 
 def forward_stack(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
-    """Return what the network makes of each task's x (tasks, n, …) with that task's weights."""
+    """Return what the network makes of each task's x (tasks, n, …) with that task's weights.
+
+    Dropout and the like draw anew for each task, in the order of the tasks.
+
+    Raises ValueError if x holds another number of tasks than the weights; else as
+    `calls.call_each` does.
+    """
+    tasks = {len(weight) for weight in theta.values()}
+    if tasks != {len(x)}:
+        of = " or ".join(map(str, sorted(tasks)))
+        raise ValueError(f"x must hold as many tasks as the weights, {of}, but held {len(x)}")
+    layers = chain(network, theta)
+    if layers is None or not _fits(layers, x):
+        return torch.stack(call_each(network, _tasks(theta, x)))
     if len(x) > 1 and x[0].numel() >= LARGE and x.device.type == "cpu":
-        return torch.cat([forward_stack(network, own, part) for own, part in _tasks(theta, x)])
-    if not isinstance(network, nn.Sequential):
-        return _one_by_one(network, theta, x)
-    layers: list[tuple[Any, Parameters]] = [
-        (layer, _weights_of(theta, name)) for name, layer in network.named_children()
-    ]
-    if _is_first_block(*(layer for layer, _ in layers[:3])):
-        (convolution, weights), (norm, norm_weights), _, *layers = layers
-        x = first_block(x, convolution, norm, weights["weight"], **norm_weights)
-    for layer, weights in layers:
-        if isinstance(layer, nn.Linear):
-            x = multiply(x, **weights)
-        elif isinstance(layer, nn.Conv2d) and _is_plain(layer):
-            x = convolve(x, layer, **weights)
-        elif isinstance(layer, BatchNorm):
-            x = normalise(x, layer, **weights)
-        elif isinstance(layer, nn.ReLU | nn.Tanh | nn.Sigmoid):
-            x = layer(x)
-        else:
-            x = _one_by_one(layer, weights, x)
-    return x
+        return torch.cat([_through(*task) for task in _one_by_one(layers, x)])
+    return _through(layers, x)
+
+
+def chain(network: nn.Module, theta: Parameters) -> Chain | None:
+    """Return the layers of a network that is a plain chain of `KNOWN` ones, or None.
+
+    Plain is an nn.Sequential, or one within another, in which nothing is hooked, replaced or
+    shared, and whose weights are all in θ.
+    """
+    layers = None if any_module._has_any_global_hook() else _layers(network, "")
+    found: Chain = []
+    parts: list[object] = []
+    for prefix, layer in layers or ():
+        own = {name: weight for name, weight in layer._parameters.items() if weight is not None}
+        if any(prefix + name not in theta for name in own):
+            return None
+        found.append((layer, {name: theta[prefix + name] for name in own}))
+        parts += [layer, *own.values()]
+    shared = len(set(map(id, parts))) < len(parts)
+    return None if shared or sum(len(weights) for _, weights in found) < len(theta) else found
 
 
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -80,9 +124,11 @@ def convolve(x: Tensor, layer: nn.Conv2d, weight: Tensor, bias: Tensor | None = 
 
 def normalise(x: Tensor, layer: BatchNorm, weight: Tensor, bias: Tensor) -> Tensor:
     """Return each task's batch normalisation of x (tasks, n, channels, height, width)."""
-    y = F.batch_norm(
-        _side_by_side(x), None, None, weight.flatten(), bias.flatten(), True, eps=layer.epsilon
-    )
+    # F.batch_norm would refuse a single value for each channel, which a task alone may have.
+    y = torch.batch_norm(
+        _side_by_side(x), weight.flatten(), bias.flatten(), None, None, True, 0.0, layer.epsilon,
+        torch.backends.cudnn.enabled,
+    )  # fmt: skip
     return _apart(y, len(x))
 
 
@@ -126,19 +172,81 @@ def first_block(
     return y.view(*x.shape[:2], height, width, -1).permute(0, 1, 4, 2, 3)
 
 
-def _side_by_side(x: Tensor) -> Tensor:
-    """(tasks, n, channels, …) → (n, tasks · channels, …), with the channels last in memory."""
-    return x.permute(1, 3, 4, 0, 2).flatten(3).permute(0, 3, 1, 2)
+def _through(layers: Chain, x: Tensor) -> Tensor:
+    if _is_first_block(*(layer for layer, _ in layers[:3])):
+        (convolution, weights), (norm, norm_weights), _, *layers = layers
+        x = first_block(x, convolution, norm, weights["weight"], **norm_weights)
+    for layer, weights in layers:
+        if type(layer) is nn.Linear:
+            x = multiply(x, **weights)
+        elif type(layer) is nn.Conv2d:
+            x = convolve(x, layer, **weights)
+        elif type(layer) is BatchNorm:
+            x = normalise(x, layer, **weights)
+        elif type(layer) in OF_NUMBERS:
+            x = layer(x)
+        else:
+            x = layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+    return x
 
 
-def _apart(x: Tensor, tasks: int) -> Tensor:
-    return x.unflatten(1, (tasks, -1)).transpose(0, 1)
+def _fits(layers: Chain, x: Tensor) -> bool:
+    """Say whether every layer gets what it serves for all tasks: images, or rows of numbers."""
+    dimensions = x.ndim
+    for layer, _ in layers:
+        needed = 5 if type(layer) in OF_IMAGES else 3 if type(layer) is nn.Linear else dimensions
+        if dimensions != needed or dimensions < 3:
+            return False
+        if type(layer) is nn.Flatten:
+            dimensions = 3
+    return x.numel() > 0
 
 
-def _is_plain(layer: nn.Conv2d) -> bool:
-    return (
-        layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
-    )
+def _one_by_one(layers: Chain, x: Tensor) -> Iterator[tuple[Chain, Tensor]]:
+    """Yield each task as a stack of one."""
+    for task, part in enumerate(x.split(1)):
+        one = slice(task, task + 1)
+        yield [(layer, {n: w[one] for n, w in own.items()}) for layer, own in layers], part
+
+
+def _tasks(theta: Parameters, x: Tensor) -> Iterator[tuple[Parameters, Tensor]]:
+    """Yield each task's weights and inputs."""
+    for part, *own in zip(x, *theta.values(), strict=True):
+        yield dict(zip(theta, own, strict=True)), part
+
+
+def _layers(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]] | None:
+    """Return the layers with the starts of their weights' names, or None if one is not plain."""
+    if type(module) is nn.Sequential and _is_untouched(module) and not module._parameters:
+        layers: list[tuple[str, nn.Module]] = []
+        for name, child in module._modules.items():
+            inside = None if child is None else _layers(child, f"{prefix}{name}.")
+            if inside is None:
+                return None
+            layers += inside
+        return layers
+    return [(prefix, module)] if _is_plain(module) and _is_untouched(module) else None
+
+
+def _is_untouched(module: nn.Module) -> bool:
+    """Say whether nothing is hooked to the module, added to it, or in the place of its methods."""
+    own = vars(module)
+    hooks = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
+    added = "_buffers" if type(module) is nn.Sequential else "_modules"
+    return not any(own[name] for name in (*hooks, "_buffers", added)) and "forward" not in own
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    if type(layer) is nn.Conv2d:
+        zeros = layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        plain = layer.groups == 1 and zeros
+    elif type(layer) is nn.Flatten:
+        plain = (layer.start_dim, layer.end_dim) == (1, -1)
+    elif type(layer) is nn.MaxPool2d:
+        plain = not layer.return_indices
+    else:
+        plain = type(layer) in KNOWN
+    return plain and layer._parameters.keys() <= {"weight", "bias"}
 
 
 def _is_first_block(*layers: Any) -> bool:
@@ -146,26 +254,13 @@ def _is_first_block(*layers: Any) -> bool:
         return False
     convolution = layers[0]
     short = convolution.weight[0].numel() <= 32 and convolution.bias is None
-    return short and _is_plain(convolution) and convolution.dilation == (1, 1)
+    return short and convolution.dilation == (1, 1)
 
 
-def _weights_of(theta: Parameters, layer: str) -> Parameters:
-    start = f"{layer}."
-    return {n.removeprefix(start): weight for n, weight in theta.items() if n.startswith(start)}
+def _side_by_side(x: Tensor) -> Tensor:
+    """(tasks, n, channels, …) → (n, tasks · channels, …), with the channels last in memory."""
+    return x.permute(1, 3, 4, 0, 2).flatten(3).permute(0, 3, 1, 2)
 
 
-def _one_by_one(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
-    if not theta:
-        return network(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    return torch.stack(
-        [
-            functional_call(network, {name: weight[0] for name, weight in own.items()}, (part[0],))
-            for own, part in _tasks(theta, x)
-        ]
-    )
-
-
-def _tasks(theta: Parameters, x: Tensor) -> Iterator[tuple[Parameters, Tensor]]:
-    """Yield each task's weights and inputs, as a stack of one."""
-    for part, *own in zip(x.split(1), *(weight.split(1) for weight in theta.values()), strict=True):
-        yield dict(zip(theta, own, strict=True)), part
+def _apart(x: Tensor, tasks: int) -> Tensor:
+    return x.unflatten(1, (tasks, -1)).transpose(0, 1)

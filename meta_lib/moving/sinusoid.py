@@ -100,7 +100,7 @@ class Sinusoid(MovingFigure):
         theta, fits, errors = self.phi, [], []
         for step in range(self.steps + 1):
             if step:
-                theta = maml.inner_step(LOSS, theta, support_x, support_y, self.alpha)
+                theta, _ = maml.inner_step(LOSS, theta, support_x, support_y, self.alpha)
             fits.append(forward(NETWORK, theta, x).detach())
             errors.append(F.mse_loss(fits[-1], wave).item())
         drawn = (x, wave, support_x, support_y)
@@ -120,7 +120,8 @@ class Sinusoid(MovingFigure):
             if done % BLOCK == 0:
                 self.progress = done / (ITERATIONS + 1)
             tasks = sample_points(sample_waves(25, generator), shots, shots, generator)
-            return maml.meta_loss(LOSS, phi, tasks, self.alpha, first_order=self.order == "first")
+            objective = maml.first_order_loss if self.order == "first" else maml.meta_loss
+            return objective(LOSS, phi, tasks, self.alpha)
 
         self.trouble = ""
         try:
