@@ -32,7 +32,8 @@ def softmax_loss(features: Tensor, labels: Tensor, scale: float = 24.0) -> Tenso
     """Return L_ip, averaged over all similar pairs (i, p) of a batch: one number.
 
     `features` is (n, features) and `labels` (n,). D = 1 - cos ends at 2, so the scale s decides how
-    certain the softmax can be. Which pairs there are is a value: labels on a GPU are waited for.
+    certain the softmax can be. Which pairs there are is a value: labels on a GPU are waited for,
+    labels on the CPU, which may be those of features anywhere, are not.
 
     Raises TypeError or ValueError unless `scale` is positive and there is a label for each of the
     features, with at least one similar and one dissimilar pair.
@@ -49,7 +50,7 @@ def softmax_loss(features: Tensor, labels: Tensor, scale: float = 24.0) -> Tenso
         )
     directions = F.normalize(features, dim=1)
     near = -scale * (1 - directions @ directions.T)
-    dissimilar = near.masked_fill(same, -torch.inf).logsumexp(dim=1, keepdim=True)
+    dissimilar = near.masked_fill(same.to(near.device), -torch.inf).logsumexp(dim=1, keepdim=True)
     # -log(a / (a + b)) = log(1 + b / a)
     return F.softplus(dissimilar - near)[similar].mean()
 

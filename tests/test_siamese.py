@@ -45,6 +45,27 @@ def test_contrastive_loss_keeps_one_value_a_pair():
     assert siamese.contrastive_loss(D, Y).tolist() == pytest.approx([0.125, 0.125, 0.0])
 
 
+@pytest.mark.parametrize("loss", [siamese.contrastive_loss, siamese.cross_entropy_loss])
+def test_y_may_be_of_any_kind_but_is_0_or_1(loss, generator):
+    D, numbers = torch.rand(6, generator=generator), [0, 1, 1, 0, 1, 0]
+    expected = loss(D, torch.tensor(numbers, dtype=D.dtype))
+    for dtype in (torch.bool, torch.int32, torch.int64, torch.uint8, torch.float16, torch.float32):
+        found = loss(D, torch.tensor(numbers, dtype=dtype))
+        assert torch.equal(found, expected) and found.dtype == D.dtype
+    for other in (torch.tensor([0, 1, -1, 1, 0, 2]), torch.tensor([0.0, 0.5, 1, 1, 0, math.nan])):
+        with pytest.raises(ValueError, match="different must hold nothing but 0 and 1, but held"):
+            loss(D, other)
+    # Where there is no looking at values, another Y is no number.
+    one_by_one = torch.func.vmap(loss)(D, torch.tensor([0, 1, 1, 0, 2, -1]))
+    torch.testing.assert_close(one_by_one[:4], expected[:4])
+    assert one_by_one[4:].isnan().all()
+    on_meta = loss(D.to("meta"), torch.tensor(numbers, device="meta"))
+    assert on_meta.is_meta and on_meta.shape == D.shape
+    for kind in (torch.zeros(6, dtype=torch.complex64), numbers):
+        with pytest.raises(TypeError, match="different must be a tensor of booleans, 0 and 1, but"):
+            loss(D, kind)
+
+
 def theirs(library, features_1, features_2, different):
     """Return pytorch-metric-learning's loss of each pair, in our order and on our scale.
 
@@ -305,6 +326,44 @@ def test_the_nearest_by_angle_and_the_most_probable_give_the_label():
     assert siamese.classify(network, episode, measure).tolist() == expected.tolist() == [1, 0, 0]
 
 
+class Half(siamese.Measure):
+    """A measure of one's own: half the L1 distance, and a loss that any pair of distance 1 has."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, features_1, features_2):
+        return self.scale * (features_1 - features_2).abs().sum(dim=-1)
+
+    def loss(self, distance, different):
+        return (distance - 1).square() + 0 * different
+
+
+def test_a_measure_brings_its_own_loss(generator):
+    measure, network = Half(), nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    image_set = glyphs(5, 4, size=8)
+    x1, x2, Y = pairs = siamese.sample_pairs(image_set, 8, generator)
+    expected = (0.5 * (network(x1) - network(x2)).abs().sum(dim=1) - 1).square().mean()
+    torch.testing.assert_close(siamese.pair_loss(network, pairs, measure), expected)
+    siamese.train(network, image_set, 2, generator, 8, measure=measure)
+    assert measure.scale != 0.5, "its weight was not trained"
+    learned = siamese.Contrastive(Half())
+    siamese.train(network, image_set, 2, generator, 8, measure=learned)
+    assert learned.distance.scale != 0.5, "a distance's weight was not trained"
+    with pytest.raises(NotImplementedError, match="Measure must say what a pair costs"):
+        siamese.Measure().loss(Y, Y)
+
+
+def test_a_distance_without_a_loss_is_refused(generator):
+    pairs = siamese.Pairs(*torch.rand(2, 3, 4, generator=generator), torch.zeros(3))
+    message = r"measure must bring its loss, as Contrastive\(cosine_distance\) does, but was "
+    with pytest.raises(TypeError, match=message + "euclidean_distance"):
+        siamese.pair_loss(nn.Identity(), pairs, siamese.euclidean_distance)
+    with pytest.raises(TypeError, match=message + "1.0"):
+        siamese.train(nn.Identity(), {}, 1, generator, measure=1.0)
+
+
 def test_classification_never_holds_queries_times_support_times_features():
     most = 0
 
@@ -409,6 +468,20 @@ def test_a_measure_is_made_on_the_device_that_was_asked_for(monkeypatch):
     assert all(weight.is_meta for weight in siamese.WeightedL1(2).parameters())
 
 
+def test_another_device_needs_no_value(monkeypatch, generator):
+    """The device "meta" has shapes and no values; what is made elsewhere does not fit there."""
+    monkeypatch.setenv("META_LIB_DEVICE", "meta")
+    image_set = {name: torch.rand(4, 1, 8, 8, device="meta") for name in "abcd"}
+    network = conv_network(3, filters=4, blocks=2, running_statistics=True)
+    pairs = siamese.sample_pairs(image_set, 6, generator)
+    cosine = siamese.Contrastive(siamese.cosine_distance)
+    for measure in (siamese.EUCLIDEAN, cosine, siamese.WeightedL1(3)):
+        siamese.pair_loss(network, pairs, measure).backward()
+        assert all(weight.grad.is_meta for weight in network.parameters())
+        answers = siamese.classify(network, sample_episode(image_set, 3, 1, 2, generator), measure)
+        assert answers.is_meta and answers.shape == (6,)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -423,6 +496,19 @@ def test_a_measure_is_made_on_the_device_that_was_asked_for(monkeypatch):
         (
             lambda s, g: siamese.cross_entropy_loss(torch.ones(3), torch.ones(2)),
             r"different must have shape \(3,\), that of distance, but had \(2,\)",
+        ),
+        (
+            lambda s, g: siamese.pair_loss(
+                nn.Identity(), siamese.Pairs(torch.ones(3, 2), torch.ones(5, 2), torch.ones(4))
+            ),
+            r"x2 must have shape \(3, 2\), that of x1, but had \(5, 2\)",
+        ),
+        (
+            lambda s, g: siamese.classify(
+                nn.Flatten(),
+                Episode(torch.ones(2, 3, 4), torch.zeros(2, 3), torch.ones(2, 3), None),
+            ),
+            r"support_y must have shape \(2,\), one label for each image, but had \(2, 3\)",
         ),
         (lambda s, g: siamese.WeightedL1(0), "features must be at least 1, but was 0"),
         (lambda s, g: siamese.sample_pairs(s | {"c": s["a"][:1]}, 2, g), "images of class 'c'"),
