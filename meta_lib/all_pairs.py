@@ -20,6 +20,8 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from meta_lib.machinery import checks
+from meta_lib.machinery.features import Embed, embed
+from meta_lib.machinery.modes import evaluating
 from meta_lib.machinery.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.tasks.hands import other_hand
@@ -30,7 +32,8 @@ def softmax_loss(features: Tensor, labels: Tensor, scale: float = 24.0) -> Tenso
     """Return L_ip, averaged over all similar pairs (i, p) of a batch: one number.
 
     `features` is (n, features) and `labels` (n,). D = 1 - cos ends at 2, so the scale s decides how
-    certain the softmax can be.
+    certain the softmax can be. Which pairs there are is a value: labels on a GPU are waited for,
+    labels on the CPU, which may be those of features anywhere, are not.
 
     Raises TypeError or ValueError unless `scale` is positive and there is a label for each of the
     features, with at least one similar and one dissimilar pair.
@@ -47,7 +50,7 @@ def softmax_loss(features: Tensor, labels: Tensor, scale: float = 24.0) -> Tenso
         )
     directions = F.normalize(features, dim=1)
     near = -scale * (1 - directions @ directions.T)
-    dissimilar = near.masked_fill(same, -torch.inf).logsumexp(dim=1, keepdim=True)
+    dissimilar = near.masked_fill(same.to(near.device), -torch.inf).logsumexp(dim=1, keepdim=True)
     # -log(a / (a + b)) = log(1 + b / a)
     return F.softplus(dissimilar - near)[similar].mean()
 
@@ -66,14 +69,14 @@ def train(
     batch, support and query alike; all drawings share one batch normalisation. `run` says where
     checkpoints and the log go (`runs`).
 
-    Raises as `softmax_loss` and `training.minimise` do.
+    Raises as `features.embed`, `softmax_loss` and `training.minimise` do.
     """
 
     def loss() -> Tensor:
         episodes = sample()
         x = torch.cat([episodes.support_x, episodes.query_x], dim=1)
         labels = torch.cat([episodes.support_y, episodes.query_y], dim=1)
-        features = network(x.flatten(0, 1)).unflatten(0, labels.shape)
+        features = embed(network, x.flatten(0, 1)).unflatten(0, labels.shape)
         batches = zip(features, labels, strict=True)
         return torch.stack([softmax_loss(*batch, scale) for batch in batches]).mean()
 
@@ -81,16 +84,20 @@ def train(
 
 
 @torch.no_grad()
-def embed_copies(network: nn.Module, x: Tensor, copies: int, strength: float = 0.6) -> Tensor:
+def embed_copies(network: Embed, x: Tensor, copies: int, strength: float = 0.6) -> Tensor:
     """Return the mean direction of each image's embedding and of `copies` redrawn copies'.
 
     From x (n, 1, height, width) to vectors (n, features) of length 1 or less. One drawing's
     accidents weigh less then. The copies are those of `tasks.hands.other_hand` with this
-    `strength`, the same at each call.
+    `strength`, the same at each call. The network answers in evaluation mode and is left in its own
+    (`modes`).
 
-    Raises TypeError or ValueError unless `copies` is a whole number of at least 0.
+    Raises TypeError or ValueError unless `copies` is a whole number of at least 0; else as
+    `features.embed` does.
     """
     checks.whole_number("copies", copies, at_least=0)
     generator = Generator().manual_seed(0)
     drawn = [x, *(other_hand(x, generator, strength) for _ in range(copies))]
-    return torch.stack([F.normalize(network(each), dim=1) for each in drawn]).mean(dim=0)
+    with evaluating(network):
+        directions = [F.normalize(embed(network, each), dim=1) for each in drawn]
+    return torch.stack(directions).mean(dim=0)

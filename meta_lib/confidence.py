@@ -7,15 +7,14 @@ known: on the support images themselves, each left out once. Explained in part 5
 "temperature" of Guo et al. (2017), https://arxiv.org/abs/1706.04599, read the other way up.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from meta_lib.siamese import Measure, cosine_distance
-
-Embed = Callable[[Tensor], Tensor]
-"""From images (…, 1, height, width) to feature vectors (…, features)."""
+from meta_lib.machinery import checks
+from meta_lib.machinery.features import Embed
+from meta_lib.machinery.features import embed as features_of
+from meta_lib.machinery.modes import evaluating
+from meta_lib.siamese import Distance, cosine_distance
 
 LARGEST_SCALE = 1e4
 
@@ -25,34 +24,37 @@ def class_distances(
     support_x: Tensor,
     support_y: Tensor,
     query_x: Tensor,
-    measure: Measure = cosine_distance,
+    measure: Distance = cosine_distance,
 ) -> Tensor:
     """Return how far each query is from each class's nearest support image, (queries, ways).
 
-    The labels `support_y` are 0, …, ways - 1, each at least once.
+    The labels `support_y` are 0, …, ways - 1, each at least once. `embed`, if it is a network,
+    answers in evaluation mode and is left in its own (`modes`).
+
+    Raises as `features.embed` does, and TypeError or ValueError for other labels.
     """
-    with torch.no_grad():
-        support, query = embed(support_x), embed(query_x)
-    return _nearest(measure(query[:, None], support[None]), support_y)
+    with torch.no_grad(), evaluating(embed, measure):
+        support, query = features_of(embed, support_x), features_of(embed, query_x)
+        return _nearest(measure(query[:, None], support[None]), support_y)
 
 
 def leave_one_out(
-    embed: Embed, support_x: Tensor, support_y: Tensor, measure: Measure = cosine_distance
+    embed: Embed, support_x: Tensor, support_y: Tensor, measure: Distance = cosine_distance
 ) -> Tensor:
     """Return how far each support image is from each class without itself, (images, ways).
 
-    Raises ValueError if a class has a single support image: without it nothing of it is left.
+    Raises ValueError if a class has a single support image: without it nothing of it is left; else
+    as `class_distances` does.
     """
     _, counts = support_y.unique(return_counts=True)
     if counts.min() < 2:
         alone = support_y.unique()[counts < 2].tolist()
         raise ValueError(f"each class must have 2 support images or more, but {alone} have one")
-    with torch.no_grad():
-        features = embed(support_x)
-    apart = measure(features[:, None], features[None])
-    return _nearest(
-        apart.masked_fill(torch.eye(len(apart)).bool().to(apart.device), torch.inf), support_y
-    )
+    with torch.no_grad(), evaluating(embed, measure):
+        features = features_of(embed, support_x)
+        apart = measure(features[:, None], features[None])
+    itself = torch.eye(len(apart), dtype=torch.bool, device=apart.device)
+    return _nearest(apart.masked_fill(itself, torch.inf), support_y)
 
 
 def probabilities(distances: Tensor, scale: float) -> Tensor:
@@ -67,11 +69,16 @@ def fit_scale(distances: Tensor, labels: Tensor) -> float:
     taken to have its label with probability 1 - 1/(n + 2), so that a few images without a mistake
     do not ask for certainty. The slope in s is the mean of E_targets[D] - E_p[D]; it only grows
     with s, so halving finds its zero. Without one, s is 0 or the largest scale allowed, 10,000.
+    Each of the 60 halvings needs a value: on a GPU it waits.
+
+    Raises TypeError or ValueError unless each of the queries has a label from 0 to ways - 1.
     """
     n, ways = distances.shape
+    checks.shape("labels", labels, f"({n},), one for each query", labels.shape == (n,))
+    checks.labels_of("labels", labels, ways)
     doubt = 1 / (n + 2)
     targets = torch.full_like(distances, doubt / max(1, ways - 1))
-    targets[torch.arange(n), labels] = 1 - doubt
+    targets[torch.arange(n), labels.long()] = 1 - doubt
 
     def slope(scale: float) -> Tensor:
         return ((targets - probabilities(distances, scale)) * distances).sum(dim=1).mean()
@@ -85,5 +92,8 @@ def fit_scale(distances: Tensor, labels: Tensor) -> float:
 
 def _nearest(distances: Tensor, labels: Tensor) -> Tensor:
     """Return the smallest distance to each class: from (queries, images) to (queries, ways)."""
-    ways = range(int(labels.max()) + 1)
-    return torch.stack([distances[:, labels == k].amin(dim=1) for k in ways], dim=1)
+    expected = f"({distances.shape[1]},), one label for each image"
+    checks.shape("support_y", labels, expected, labels.shape == distances.shape[1:])
+    ways, labels = checks.classes("support_y", labels), labels.to(distances.device)
+    members = [distances.masked_fill(labels != k, torch.inf) for k in range(ways)]
+    return torch.stack([of_class.amin(dim=1) for of_class in members], dim=1)

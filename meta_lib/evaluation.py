@@ -42,7 +42,10 @@ def estimate(values: Sequence[float] | Tensor) -> Estimate:
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
-    """Return the share of labels (n,) that were predicted. Raises ValueError if shapes differ."""
+    """Return the share of labels (n,) that were predicted, as a number: a GPU is waited for.
+
+    Raises ValueError if shapes differ.
+    """
     if predicted.shape != labels.shape:
         raise ValueError(
             f"predicted must have the shape of labels, {tuple(labels.shape)}, "

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from meta_lib.machinery import checks
+from meta_lib.machinery.features import Embed, embed
+from meta_lib.machinery.modes import evaluating
 from meta_lib.machinery.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import fit
@@ -27,19 +29,18 @@ def prototypes(features: Tensor, labels: Tensor) -> Tensor:
     """Return c_k, the mean of the features with label k, for each k from 0 to N - 1.
 
     From features (…, support, features) and labels (…, support), in any order, to (…, ways,
-    features). Classes may differ in their number of shots.
+    features). Classes may differ in their number of shots. Which classes there are is a value:
+    labels on a GPU are waited for, labels on the CPU, which may be those of features anywhere, are
+    not.
 
-    Raises ValueError for other shapes, or if a number below the largest label is missing.
+    Raises TypeError for labels that are no whole numbers, ValueError for other shapes, or if a
+    number below the largest label is missing.
     """
     expected = f"{tuple(features.shape[:-1])}, one label for each of the features"
     checks.shape("labels", labels, expected, labels.shape == features.shape[:-1])
-    members = F.one_hot(labels).to(features)
-    shots = members.sum(dim=-2)
-    if not shots.all():
-        raise ValueError(
-            f"labels must hold each of 0 to {members.shape[-1] - 1}, but were {labels.tolist()}"
-        )
-    return (members / shots[..., None, :]).mT @ features
+    ways = checks.classes("labels", labels)
+    members = F.one_hot(labels.long(), ways).to(features)
+    return (members / members.sum(dim=-2, keepdim=True)).mT @ features
 
 
 def euclidean_logits(query: Tensor, prototypes: Tensor) -> Tensor:
@@ -67,16 +68,20 @@ def episode_loss(
 
     For one episode or a stack of them, which then share a batch; labels are 0 to N - 1.
 
-    Raises ValueError as `prototypes` does.
+    Raises as `features.embed` and `prototypes` do, and ValueError unless each query has its label.
     """
     images = episodes.support_y.ndim - 1
     x = torch.cat([episodes.support_x, episodes.query_x], dim=images)
     # One pass over support and query, as in the authors' code: in training they share their batch.
-    features = network(x.flatten(0, images)).unflatten(0, x.shape[: images + 1])
+    features = embed(network, x.flatten(0, images)).unflatten(0, x.shape[: images + 1])
     shots = episodes.support_y.shape[-1]
     support, query = features[..., :shots, :], features[..., shots:, :]
     scores = logits(query, prototypes(support, episodes.support_y))
-    return F.cross_entropy(scores.flatten(0, -2), episodes.query_y.flatten())
+    labels = episodes.query_y
+    expected = f"{tuple(scores.shape[:-1])}, one label for each query"
+    checks.shape("query_y", labels, expected, labels.shape == scores.shape[:-1])
+    checks.labels_of("query_y", labels, scores.shape[-1])
+    return F.cross_entropy(scores.flatten(0, -2), labels.flatten().to(scores.device, torch.long))
 
 
 def train(
@@ -103,7 +108,12 @@ def train(
 
 
 @torch.no_grad()
-def classify(network: nn.Module, episode: Episode, logits: Logits = euclidean_logits) -> Tensor:
-    """Return for each query image of one episode its most probable class, (queries,)."""
-    means = prototypes(network(episode.support_x), episode.support_y)
-    return logits(network(episode.query_x), means).argmax(dim=-1)
+def classify(network: Embed, episode: Episode, logits: Logits = euclidean_logits) -> Tensor:
+    """Return for each query image of one episode its most probable class, (queries,).
+
+    The network answers in evaluation mode and is left in its own (`modes`). Raises as
+    `features.embed` and `prototypes` do.
+    """
+    with evaluating(network, logits):
+        means = prototypes(embed(network, episode.support_x), episode.support_y)
+        return logits(embed(network, episode.query_x), means).argmax(dim=-1)

@@ -83,7 +83,11 @@ def policy_loss(bandits: Tensor, played: Played, discount: float, entropy_weight
     trains the policy knows the machines, the policy does not. Its return is the discounted sum of
     the gains from then on, and its advantage the return beside the other tasks' in that round. The
     entropy's weight keeps the policy curious while it learns.
+
+    Raises ValueError for a single bandit, beside which there is no other.
     """
+    expected = "(tasks, arms), with 2 tasks or more"
+    checks.shape("bandits", bandits, expected, bandits.ndim == 2 and len(bandits) > 1)
     gain = bandits.gather(1, played.arms) - bandits.amax(dim=1, keepdim=True)
     returns = [gain[:, -1]]
     for earlier in gain.flip(1).unbind(dim=1)[1:]:
@@ -107,8 +111,8 @@ def train(
 ) -> list[float]:
     """Meta-train the policy in place; `sample` returns fresh bandits (tasks, arms) each time.
 
-    Returns the losses. `run` says where checkpoints and the log go (`runs`). Raises as `play` and
-    `training.minimise` do.
+    Returns the losses. `run` says where checkpoints and the log go (`runs`). Raises as `play`,
+    `policy_loss` and `training.minimise` do.
     """
 
     def loss() -> Tensor:

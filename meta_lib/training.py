@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from tqdm.auto import tqdm
 
 from meta_lib.machinery import checks, distributed, runs
+from meta_lib.machinery.modes import modes_of, restore
 from meta_lib.machinery.runs import Run
 
 
@@ -31,9 +33,10 @@ def minimise(
     """Take `iterations` steps of Adam on `loss()` with learning rate β, and return the losses.
 
     `parameters` are pairs of a name and a tensor, as `network.named_parameters()` gives them; they
-    change in place. `loss` draws its own batch each time it is called. Gradients with a norm above
-    `clip` are scaled down to it. With `decay` the learning rate falls evenly from β to 0, which
-    lets a short training settle. A progress bar shows `label` and the loss.
+    change in place. One that is frozen, or that the loss does not use, stays as it is; one tensor
+    under two names counts once. `loss` draws its own batch each time it is called. Gradients with a
+    norm above `clip` are scaled down to it. With `decay` the learning rate falls evenly from β to
+    0, which lets a short training settle. A progress bar shows `label` and the loss.
 
     With a `run`, its folder holds checkpoints and a log, and a training that was stopped goes on
     from there, to the same bits on the CPU (`runs`). Ctrl-C then writes a checkpoint first. Where
@@ -43,7 +46,9 @@ def minimise(
     Under torchrun the gradients and the losses are the means over all processes (`distributed`).
 
     Raises TypeError or ValueError unless `iterations` and `block` are at least 1 and `beta` (and
-    `clip`) positive; as `runs.recording` does; and FloatingPointError as soon as a loss or a
+    `clip`) positive; for a parameter in 16 bits that are too few for Adam, or one without a shape
+    so far; for a loss that is not one number, or that reaches no parameter; as `runs.recording`
+    does; and FloatingPointError as soon as a loss or a
     gradient is not finite: then the weights are those before that step, and the message ends with
     what `diagnose()` says about the last batch. Adam: Kingma & Ba (2015),
     https://arxiv.org/abs/1412.6980.
@@ -68,10 +73,16 @@ def minimise(
             rate = beta * (1 - done / iterations) if decay else beta
             optimizer.param_groups[0]["lr"] = rate
             optimizer.zero_grad()
-            value = loss()
-            value.backward()
+            value = _one_number(loss())
+            if value.requires_grad:
+                value.backward()
             value = value.detach()
             gradients = [weight.grad for weight in weights.values() if weight.grad is not None]
+            if not gradients:
+                raise ValueError(
+                    f"{label}: the loss must depend on at least one of the parameters, but no "
+                    f"gradient reaches any of {', '.join(weights)}. Are all of them frozen?"
+                )
             distributed.average([value, *gradients])
             norm = torch.cat([gradient.reshape(-1) for gradient in gradients]).norm().item()
             losses.append(value.item())
@@ -101,12 +112,18 @@ def fit(
 ) -> list[float]:
     """Train a network in place, with a rate that falls from β to 0, and return the losses.
 
-    It is in training mode meanwhile, and in evaluation mode afterwards. The weights `beside` it are
-    trained too. Raises as `minimise` does.
+    It is in training mode meanwhile, and in evaluation mode afterwards; or in the mode that it was
+    in, if the training fails or is interrupted. The weights `beside` it are trained too. Raises as
+    `minimise` does.
     """
-    network.train()
+    before = modes_of(network)
     weights = [*network.named_parameters(), *beside]
-    losses = minimise(weights, loss, iterations, beta, decay=True, label=label, run=run)
+    network.train()
+    try:
+        losses = minimise(weights, loss, iterations, beta, decay=True, label=label, run=run)
+    except BaseException:
+        restore(before)
+        raise
     network.eval()
     return losses
 
@@ -126,13 +143,39 @@ def first_lost(losses: Tensor) -> str:
 
 def _by_name(parameters: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
     weights: dict[str, Tensor] = {}
+    names: set[str] = set()
+    seen: set[int] = set()
     for pair in parameters:
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
             raise TypeError(
                 "parameters must be pairs of a name and a tensor, as network.named_parameters() "
                 f"gives them, but held {type(pair).__name__}"
             )
-        if pair[0] in weights:
-            raise ValueError(f"parameters must have different names, but two are {pair[0]!r}")
-        weights[pair[0]] = pair[1]
+        name, weight = pair
+        if name in names:
+            raise ValueError(f"parameters must have different names, but two are {name!r}")
+        if is_lazy(weight):
+            raise ValueError(
+                f"parameters must have their shapes, but {name!r} is of a lazy module that has "
+                "seen no input. Call the network once before."
+            )
+        if weight.requires_grad and weight.dtype == torch.float16:
+            raise TypeError(
+                f"parameters must be of 32 bits or more, or bfloat16, but {name!r} is of "
+                "torch.float16, in which Adam's ε is 0. Train network.float()."
+            )
+        names.add(name)
+        # One tensor under two names would be moved twice in each step.
+        if id(weight) not in seen:
+            seen.add(id(weight))
+            weights[name] = weight
+    if not weights:
+        raise ValueError("parameters must hold at least one tensor, but there was none")
     return weights
+
+
+def _one_number(loss: Tensor) -> Tensor:
+    if not (isinstance(loss, Tensor) and loss.is_floating_point() and loss.numel() == 1):
+        was = f"{loss.dtype} of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else loss
+        raise ValueError(f"loss must return one real number, but returned {was}. Take the mean.")
+    return loss

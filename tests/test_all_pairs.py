@@ -131,3 +131,13 @@ def test_what_training_does_by_itself(tmp_path, generator):
     features = torch.randn(7, 5)
     by_default = all_pairs.softmax_loss(features, LABELS)
     assert by_default == all_pairs.softmax_loss(features, LABELS, 24.0)
+
+
+def test_only_the_labels_need_a_value(monkeypatch):
+    """The device "meta" has shapes and no values; what is made elsewhere does not fit there."""
+    monkeypatch.setenv("META_LIB_DEVICE", "meta")
+    features = torch.randn(7, 5, device="meta", requires_grad=True)
+    all_pairs.softmax_loss(features, LABELS).backward()
+    assert features.grad.is_meta
+    images = torch.rand(5, 1, 8, 8, device="meta")
+    assert all_pairs.embed_copies(nn.Flatten(), images, 2).is_meta

@@ -80,3 +80,34 @@ def test_no_mistake_does_not_ask_for_certainty():
 
 def test_answers_that_are_no_better_than_guesses_get_no_confidence():
     assert fit_scale(torch.tensor([[0.1, 0.9], [0.9, 0.1]]), torch.tensor([1, 0])) < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("labels", "error", "message"),
+    [
+        ([0, 0, 2, 2], ValueError, r"support_y must hold each of 0 to 2, but were \[0, 0, 2, 2\]"),
+        ([0, 0, 1], ValueError, r"support_y must have shape \(4,\), one label for each image"),
+        ([0.0, 0.0, 1.0, 1.0], TypeError, "support_y must be whole numbers, but were of"),
+    ],
+)
+def test_labels_that_name_no_classes_are_refused(labels, error, message):
+    x = torch.rand(4, 1, 2, 2)
+    with pytest.raises(error, match=message):
+        class_distances(flat, x, torch.tensor(labels), x)
+
+
+def test_a_scale_is_fitted_to_labels_of_the_classes_only():
+    for labels, message in (
+        ([0, -1], r"labels must be 0 to 2, but held \[-1\]"),
+        ([0, 3], r"labels must be 0 to 2, but held \[3\]"),
+        ([0], r"labels must have shape \(2,\), one for each query, but had \(1,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fit_scale(torch.rand(2, 3), torch.tensor(labels))
+
+
+def test_only_the_labels_need_a_value(support):
+    """The device "meta" has shapes and no values; what is made elsewhere does not fit there."""
+    support_x, support_y = support[0].to("meta"), support[1]
+    assert class_distances(flat, support_x, support_y, support_x).is_meta
+    assert leave_one_out(flat, support_x, support_y).is_meta

@@ -40,7 +40,9 @@ def test_a_pairs_loss_and_gradients_are_those_of_the_library(tab, generator, mea
         distance = MEASURES[measure](f1, f2)
         loss = siamese.contrastive_loss(distance, different, margin)
         batch = siamese.Pairs(f1, f2, different)
-        assert loss.item() == siamese.pair_loss(nn.Identity(), batch, margin, MEASURES[measure])
+        assert loss.item() == siamese.pair_loss(
+            nn.Identity(), batch, siamese.Contrastive(MEASURES[measure], margin)
+        )
         shown = call(figure, "pairOf", *f.tolist(), bool(case % 2), margin, measure)
         slopes = torch.autograd.grad(loss.sum(), pair)
         for ours, theirs in (

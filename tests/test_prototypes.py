@@ -32,6 +32,12 @@ def vectors(ways, shots, queries, generator, features=4):
     return Episode(support_x, support_y, query_x, query_y)
 
 
+def of_vectors(support_y, query_y):
+    return Episode(
+        torch.ones(2, 3), torch.tensor(support_y), torch.ones(2, 3), torch.tensor(query_y)
+    )
+
+
 def loss_by_hand(embed, episode, score):
     """Return the loss as the paper's algorithm 1 has it: one class and one query at a time."""
     ways = sorted(set(episode.support_y.tolist()))
@@ -260,6 +266,22 @@ def test_what_training_does_by_itself(tmp_path):
             r"labels must have shape \(5, 3\), one label",
         ),
         (
+            lambda: prototypes.prototypes(torch.ones(2, 2), torch.tensor([-1, 0])),
+            r"labels must hold each of 0 to 0, but were \[-1, 0\]",
+        ),
+        (
+            lambda: prototypes.prototypes(torch.ones(0, 2), torch.zeros(0, dtype=torch.int64)),
+            r"labels must hold each of 0 to 0, but were \[\]",
+        ),
+        (
+            lambda: prototypes.episode_loss(nn.Identity(), of_vectors([0, 1], [0, 2])),
+            r"query_y must be 0 to 1, but held \[2\]",
+        ),
+        (
+            lambda: prototypes.episode_loss(nn.Identity(), of_vectors([0, 1], [0])),
+            r"query_y must have shape \(2,\), one label for each query, but had \(1,\)",
+        ),
+        (
             lambda: prototypes.cosine_logits(torch.ones(1, 2), torch.ones(1, 2), scale=0.0),
             "scale must be a finite number larger than 0, but was 0.0",
         ),
@@ -272,3 +294,31 @@ def test_what_training_does_by_itself(tmp_path):
 def test_nonsense_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_labels_are_whole_numbers_of_any_kind(generator):
+    episode = vectors(3, 2, 4, generator)
+    expected = prototypes.episode_loss(nn.Identity(), episode)
+    for dtype in (torch.uint8, torch.int32):
+        y = {name: getattr(episode, name).to(dtype) for name in ("support_y", "query_y")}
+        assert torch.equal(prototypes.episode_loss(nn.Identity(), episode._replace(**y)), expected)
+    for dtype in (torch.float64, torch.bool):
+        with pytest.raises(TypeError, match=f"labels must be whole numbers, but were of {dtype}"):
+            prototypes.prototypes(episode.support_x, episode.support_y.to(dtype))
+        with pytest.raises(TypeError, match="query_y must be whole numbers"):
+            moved = episode._replace(query_y=episode.query_y.to(dtype))
+            prototypes.episode_loss(nn.Identity(), moved)
+
+
+def test_only_the_labels_need_a_value(monkeypatch, generator):
+    """The device "meta" has shapes and no values; what is made elsewhere does not fit there."""
+    monkeypatch.setenv("META_LIB_DEVICE", "meta")
+    network = conv_network(4, filters=4, blocks=2, running_statistics=True)
+    x = torch.rand(6, 1, 8, 8, device="meta")
+    labels = torch.tensor([0, 1, 2, 2, 1, 0])
+    episode = Episode(x, labels, x, labels)
+    for logits in (prototypes.euclidean_logits, prototypes.cosine_logits):
+        prototypes.episode_loss(network, episode, logits).backward()
+        assert all(weight.grad.is_meta for weight in network.parameters())
+        answers = prototypes.classify(network, episode, logits)
+        assert answers.is_meta and answers.shape == (6,)

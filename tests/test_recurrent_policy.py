@@ -63,7 +63,19 @@ def test_training_lowers_the_regret_on_new_machines(generator):
 def test_bandits_with_another_number_of_arms_are_refused(generator):
     with pytest.raises(ValueError, match=r"bandits must have shape \(tasks, 3\), but had \(4, 2\)"):
         rl.play(rl.RecurrentPolicy(3), torch.rand(4, 2), 5, generator)
+    with pytest.raises(
+        ValueError, match=r"\(tasks, arms\), with 2 tasks or more, but had \(1, 3\)"
+    ):
+        rl.policy_loss(torch.rand(1, 3), None, 0.9, 0.1)
     with pytest.raises(ValueError, match="arms must be at least 2, but was 1"):
         rl.RecurrentPolicy(1)
     with pytest.raises(ValueError, match="rounds must be at least 1, but was 0"):
         rl.play(rl.RecurrentPolicy(2), torch.rand(4, 2), 0, generator)
+
+
+def test_another_device_needs_no_value(monkeypatch, generator):
+    """The device "meta" has shapes and no values; what is made elsewhere does not fit there."""
+    monkeypatch.setenv("META_LIB_DEVICE", "meta")
+    policy, machines = rl.RecurrentPolicy(2, hidden=4), sample_bandits(4, 2, generator)
+    rl.policy_loss(machines, rl.play(policy, machines, 3, generator), 0.9, 0.1).backward()
+    assert all(weight.grad.is_meta for weight in policy.parameters())

@@ -1,17 +1,23 @@
 """What the learners share: networks, the training loop, estimates, the device."""
 
+import copy
+import functools
 import math
 import re
+import threading
 
 import pytest
 import torch
 from scipy import stats
+from torch import nn
 
-from meta_lib import networks
+from meta_lib import all_pairs, confidence, networks, prototypes, siamese
 from meta_lib.evaluation import Estimate, accuracies, accuracy, estimate
 from meta_lib.machinery.device import device
-from meta_lib.tasks.episodes import Episode
-from meta_lib.training import minimise
+from meta_lib.machinery.modes import evaluating
+from meta_lib.rivals import pretrained
+from meta_lib.tasks.episodes import Episode, stack
+from meta_lib.training import fit, minimise
 
 
 def test_the_sinusoid_network_is_that_of_the_paper():
@@ -198,6 +204,267 @@ def test_parameters_have_names(parameters, error, message):
 def test_impossible_trainings_are_refused(iterations, beta, message):
     with pytest.raises(ValueError, match=message):
         minimise([("w", torch.zeros(1, requires_grad=True))], lambda: 1 / 0, iterations, beta)
+
+
+def test_frozen_parameters_stay_and_unused_ones_do_not_matter():
+    used, unused, frozen = (torch.ones(2, requires_grad=which != 2) for which in range(3))
+    named = [("used", used), ("unused", unused), ("frozen", frozen)]
+    minimise(named, lambda: (used * frozen).sum(), 3, 0.1, clip=1.0)
+    assert used.tolist() == pytest.approx([0.7, 0.7])
+    assert unused.tolist() == frozen.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("reached", [False, True])
+def test_a_loss_that_reaches_no_parameter_is_refused(reached):
+    elsewhere = torch.ones(2, requires_grad=reached)
+    weights = [("w", torch.ones(2, requires_grad=True)), ("frozen", torch.ones(2))]
+    with pytest.raises(ValueError, match="no gradient reaches any of w, frozen. Are all of them"):
+        minimise(weights, elsewhere.sum, 3, 0.1)
+
+
+def test_a_tensor_under_two_names_is_moved_once(tmp_path):
+    ours, theirs = (torch.ones(2, requires_grad=True) for _ in range(2))
+    minimise([("a", ours), ("b", ours)], lambda: ours.square().sum(), 3, 0.1, clip=0.1)
+    minimise([("a", theirs)], lambda: theirs.square().sum(), 3, 0.1, clip=0.1)
+    assert torch.equal(ours, theirs)
+    encoder, decoder = nn.Linear(3, 3), nn.Linear(3, 3)
+    decoder.weight = encoder.weight
+    network = nn.Sequential(encoder, decoder)
+    by_hand, x = copy.deepcopy(network), torch.rand(4, 3)
+    minimise(network.named_parameters(), lambda: network(x).square().sum(), 3, 0.1)
+    adam = torch.optim.Adam(by_hand.parameters(), lr=0.1)
+    for _ in range(3):
+        adam.zero_grad()
+        by_hand(x).square().sum().backward()
+        adam.step()
+    for one, other in zip(network.parameters(), by_hand.parameters(), strict=True):
+        torch.testing.assert_close(one, other)
+    assert network[1].weight is network[0].weight
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.complex128])
+def test_weights_of_any_kind_are_trained_as_adam_trains_them(dtype):
+    ours = torch.arange(1, 4).to(dtype).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    minimise([("w", ours)], lambda: ours.abs().square().sum(), 5, 0.1, clip=4.0)
+    adam = torch.optim.Adam([theirs], lr=0.1)
+    for _ in range(5):
+        adam.zero_grad()
+        theirs.abs().square().sum().backward()
+        nn.utils.clip_grad_norm_([theirs], 4.0)
+        adam.step()
+    assert torch.equal(ours, theirs) and not torch.equal(ours, torch.arange(1, 4).to(dtype))
+
+
+def test_weights_that_cannot_be_trained_are_refused():
+    half = torch.ones(2, dtype=torch.float16)
+    weight = torch.ones((), requires_grad=True)
+    minimise([("w", weight), ("frozen half", half)], weight.square, 1, 0.1)
+    with pytest.raises(TypeError, match="or bfloat16, but 'half' is of torch.float16, in which"):
+        minimise([("w", weight), ("half", half.requires_grad_())], weight.square, 1, 0.1)
+    lazy = nn.LazyLinear(2)
+    with pytest.raises(ValueError, match="'weight' is of a lazy module that has seen no input"):
+        minimise(lazy.named_parameters(), weight.square, 1, 0.1)
+    with pytest.raises(ValueError, match="parameters must hold at least one tensor, but there was"):
+        minimise(nn.ReLU().named_parameters(), weight.square, 1, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("loss", "was"),
+    [
+        (lambda w: w, r"torch.float64 of shape \(2,\)"),
+        (lambda w: w.sum() * 1j, r"torch.complex128 of shape \(\)"),
+        (lambda w: 3.0, "3.0"),
+    ],
+)
+def test_a_loss_that_is_not_one_number_is_refused(loss, was):
+    weight = torch.ones(2, requires_grad=True)
+    with pytest.raises(ValueError, match=f"loss must return one real number, but returned {was}."):
+        minimise([("w", weight)], lambda: loss(weight), 1, 0.1)
+
+
+def modes(network):
+    return [module.training for module in network.modules()]
+
+
+def mixed():
+    """A network that is random and moves its statistics in training, partly in evaluation mode."""
+    network = nn.Sequential(
+        nn.Conv2d(1, 3, 3),
+        nn.BatchNorm2d(3),
+        nn.Dropout(),
+        nn.Sequential(nn.Flatten(), nn.Dropout(), nn.LazyLinear(4)),
+    )
+    network(torch.rand(2, 1, 6, 6))
+    network[3].eval()
+    return network
+
+
+def test_evaluating_leaves_each_module_as_it_was():
+    network, other = mixed(), nn.Dropout()
+    before = modes(network)
+    assert True in before and False in before
+    with evaluating(network, other, functools.partial(network), len):
+        assert not any(modes(network)) and not other.training
+        with evaluating(network):
+            pass
+        assert not any(modes(network)), "the inner one has ended the outer one"
+    assert modes(network) == before and other.training
+    with pytest.raises(ZeroDivisionError), evaluating(network):
+        1 / 0  # noqa: B018
+    assert modes(network) == before
+
+
+def test_evaluating_passes_over_a_train_of_the_modules_own():
+    class Merging(nn.Dropout):
+        def train(self, mode=True):
+            raise AssertionError("this may change weights")
+
+    network = Merging()
+    with evaluating(network):
+        assert not network.training
+    assert network.training
+
+
+def test_threads_that_evaluate_end_where_the_first_began():
+    network = mixed()
+    before, inside, out = modes(network), threading.Event(), threading.Event()
+
+    def other():
+        with evaluating(network[3]), evaluating(network):
+            inside.set()
+            out.wait(20)
+            found.append(modes(network))
+
+    found = []
+    thread = threading.Thread(target=other)
+    with evaluating(network):
+        thread.start()
+        assert inside.wait(20), "one thread waits for the other"
+    assert not any(modes(network)), "the first to leave has taken the mode from the other"
+    out.set()
+    thread.join()
+    assert not any(found[0]) and modes(network) == before
+
+
+def task(generator):
+    x = torch.rand(2, 6, 1, 6, 6, generator=generator)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    return Episode(x[0], labels, x[1], labels)
+
+
+ANSWERS = {
+    "siamese": siamese.classify,
+    "prototypes": prototypes.classify,
+    "copies": lambda network, e: all_pairs.embed_copies(network, e.query_x, 2),
+    "distances": lambda network, e: confidence.class_distances(network, *e[:3]),
+    "leave one out": lambda network, e: confidence.leave_one_out(network, *e[:2]),
+}
+LOSSES = {
+    "pairs": lambda network, e: siamese.pair_loss(
+        network, siamese.Pairs(e.support_x, e.query_x, e.query_y > 0)
+    ),
+    "episodes": prototypes.episode_loss,
+    "all pairs": lambda network, e: all_pairs.train(network, lambda: stack([e]), 1),
+    "pretrained": lambda network, e: pretrained.train(
+        network, {"a": e.support_x, "b": e.query_x}, 1, torch.Generator()
+    ),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_answers_are_those_of_evaluation_and_leave_the_network_as_it_was(answer, generator):
+    network, episode = mixed(), task(generator)
+    before, state = modes(network), copy.deepcopy(network.state_dict())
+    expected = answer(copy.deepcopy(network).eval(), episode)
+    assert torch.equal(answer(network, episode), expected)
+    assert modes(network) == before
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, state[name]), f"{name} was moved"
+    with pytest.raises(RuntimeError):
+        colour = torch.ones(6, 3, 6, 6)
+        answer(network, episode._replace(support_x=colour, query_x=colour))
+    assert modes(network) == before, "after an error"
+    function = answer(network.eval().forward, episode)
+    assert torch.equal(function, expected), "a function in the place of a network"
+
+
+class Shaped(nn.Module):
+    """A network whose output is no feature vector."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape, self.weight = shape, nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        return self.shape(self.weight * x)
+
+
+@pytest.mark.parametrize(
+    ("shape", "error", "message"),
+    [
+        (lambda x: (x.flatten(1), x), TypeError, "network must return a tensor.*returned tuple"),
+        (lambda x: x, ValueError, r"network must return \([0-9]+, features\), one vector for each"),
+        (lambda x: x.mean(), ValueError, r"but returned \(\). Flatten or average"),
+        (lambda x: x.flatten(), ValueError, r"but returned \([0-9]+,\)"),
+        (lambda x: x.flatten(1)[:-1], ValueError, r"but returned \([0-9]+, 36\)"),
+        (lambda x: x.flatten(1).long(), TypeError, "floating numbers, but returned .* torch.int64"),
+        (lambda x: x.flatten(1) + 0j, TypeError, "but returned numbers of torch.complex128"),
+    ],
+)
+@pytest.mark.parametrize("use", (ANSWERS | LOSSES).values(), ids=ANSWERS | LOSSES)
+def test_what_is_no_feature_vector_is_refused(use, shape, error, message, generator):
+    with pytest.raises(error, match=message):
+        use(Shaped(shape), task(generator))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("use", ANSWERS.values(), ids=ANSWERS)
+def test_features_of_16_bits_are_compared_in_32(use, dtype, generator):
+    episode = task(generator)
+
+    def rounded(x):
+        return x.flatten(1).to(dtype)
+
+    found = use(rounded, episode)
+    assert torch.equal(found, use(lambda x: rounded(x).float(), episode))
+
+
+def test_fit_trains_in_training_mode_and_ends_in_evaluation():
+    network, seen = mixed(), []
+
+    def loss():
+        seen.append(modes(network))
+        return network(torch.rand(3, 1, 6, 6)).square().mean()
+
+    network[0].weight.requires_grad_(False)
+    kept = network[0].weight.clone()
+    fit(network, loss, 2, 0.1, "fit")
+    assert all(map(all, seen)) and not any(modes(network))
+    assert torch.equal(network[0].weight, kept) and not network[0].weight.requires_grad
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+def test_a_training_that_ends_early_leaves_the_modes_as_they_were(error):
+    network = mixed()
+    before = modes(network)
+
+    def loss():
+        raise error
+
+    with pytest.raises(error):
+        fit(network, loss, 2, 0.1, "fit")
+    assert modes(network) == before
+    with pytest.raises(ValueError, match="iterations must be at least 1"):
+        fit(network, loss, 0, 0.1, "fit")
+    assert modes(network) == before
+
+
+def test_pre_training_asks_for_the_features_without_a_trace(generator):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4)).float()
+    image_set = {name: torch.rand(3, 1, 6, 6, generator=generator).float() for name in "abc"}
+    pretrained.train(network, image_set, 1, generator, batch=4)
+    assert network[2].num_batches_tracked == 1, "one image more than the batch was seen"
 
 
 def test_an_interval_covers_the_mean_as_often_as_it_says():

@@ -45,6 +45,27 @@ def test_contrastive_loss_keeps_one_value_a_pair():
     assert siamese.contrastive_loss(D, Y).tolist() == pytest.approx([0.125, 0.125, 0.0])
 
 
+@pytest.mark.parametrize("loss", [siamese.contrastive_loss, siamese.cross_entropy_loss])
+def test_y_may_be_of_any_kind_but_is_0_or_1(loss, generator):
+    D, numbers = torch.rand(6, generator=generator), [0, 1, 1, 0, 1, 0]
+    expected = loss(D, torch.tensor(numbers, dtype=D.dtype))
+    for dtype in (torch.bool, torch.int32, torch.int64, torch.uint8, torch.float16, torch.float32):
+        found = loss(D, torch.tensor(numbers, dtype=dtype))
+        assert torch.equal(found, expected) and found.dtype == D.dtype
+    for other in (torch.tensor([0, 1, -1, 1, 0, 2]), torch.tensor([0.0, 0.5, 1, 1, 0, math.nan])):
+        with pytest.raises(ValueError, match="different must hold nothing but 0 and 1, but held"):
+            loss(D, other)
+    # Where there is no looking at values, another Y is no number.
+    one_by_one = torch.func.vmap(loss)(D, torch.tensor([0, 1, 1, 0, 2, -1]))
+    torch.testing.assert_close(one_by_one[:4], expected[:4])
+    assert one_by_one[4:].isnan().all()
+    on_meta = loss(D.to("meta"), torch.tensor(numbers, device="meta"))
+    assert on_meta.is_meta and on_meta.shape == D.shape
+    for kind in (torch.zeros(6, dtype=torch.complex64), numbers):
+        with pytest.raises(TypeError, match="different must be a tensor of booleans, 0 and 1, but"):
+            loss(D, kind)
+
+
 def theirs(library, features_1, features_2, different):
     """Return pytorch-metric-learning's loss of each pair, in our order and on our scale.
 
@@ -159,31 +180,32 @@ def test_the_cosine_distance_knows_directions_only():
 def test_weighted_l1_is_its_formula(generator):
     measure = siamese.WeightedL1(3)
     f1, f2 = torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([[2.0, 0.0, 3.5]])
-    assert measure(f1, f2).tolist() == pytest.approx([-3.5]), "it does not start as L1 distance"
+    assert measure(f1, f2).tolist() == pytest.approx([3.5]), "it does not start as L1 distance"
     with torch.no_grad():
         measure.a.copy_(torch.tensor([-1.0, 0.5, 2.0]))
         measure.b.fill_(0.25)
-    assert measure(f1, f2).tolist() == pytest.approx([-1.0 + 0.5 * 2 + 2 * 0.5 + 0.25])
+    assert measure(f1, f2).tolist() == pytest.approx([-(-1.0 + 0.5 * 2 + 2 * 0.5 + 0.25)])
     assert torch.equal(measure(f1, f2), measure(f2, f1))
     assert measure(torch.rand(5, 1, 3), torch.rand(1, 4, 3)).shape == (5, 4)
     assert {name for name, _ in measure.named_parameters()} == {"a", "b"}
 
 
 @pytest.mark.parametrize(
-    ("logit", "different", "p"),
-    [(0.0, 0, 0.5), (0.0, 1, 0.5), (math.log(3), 0, 0.75), (math.log(3), 1, 0.75)],
+    ("distance", "different", "p"),
+    [(0.0, 0, 0.5), (0.0, 1, 0.5), (-math.log(3), 0, 0.75), (-math.log(3), 1, 0.75)],
 )
-def test_cross_entropy_loss_is_its_formula(logit, different, p):
-    z = torch.tensor([logit], requires_grad=True)
-    loss = siamese.cross_entropy_loss(z, torch.tensor([float(different)]))
+def test_cross_entropy_loss_is_its_formula(distance, different, p):
+    D = torch.tensor([distance], requires_grad=True)
+    loss = siamese.cross_entropy_loss(D, torch.tensor([float(different)]))
     assert loss.shape == (1,)
     assert loss.item() == pytest.approx(-math.log(1 - p if different else p))
     loss.backward()
-    assert z.grad.item() == pytest.approx(p - (1 - different))  # slope p - y, with y = 1 - Y
+    # The slope in the logit is p - y, with y = 1 - Y, and D is minus the logit.
+    assert D.grad.item() == pytest.approx((1 - different) - p)
 
 
 def test_cross_entropy_survives_certainty():
-    loss = siamese.cross_entropy_loss(torch.tensor([-1000.0, 1000.0]), torch.tensor([0.0, 1.0]))
+    loss = siamese.cross_entropy_loss(torch.tensor([1000.0, -1000.0]), torch.tensor([0.0, 1.0]))
     assert loss.tolist() == [1000.0, 1000.0]
 
 
@@ -267,12 +289,12 @@ def test_both_twins_share_their_weights(generator):
     Y = torch.tensor([0.0, 1.0, 1.0])
     distance = (network(x1) - network(x2)).square().sum(dim=1).sqrt()
     expected = torch.where(Y == 0, distance**2 / 2, (0.7 - distance).clamp(min=0) ** 2 / 2).mean()
-    loss = siamese.pair_loss(network, siamese.Pairs(x1, x2, Y), margin=0.7)
+    loss = siamese.pair_loss(network, siamese.Pairs(x1, x2, Y), siamese.Contrastive(margin=0.7))
     assert loss.item() == pytest.approx(expected.item())
     cosines = F.cosine_similarity(network(x1), network(x2))
     expected = torch.where(Y == 0, (1 - cosines) ** 2 / 2, (cosines - 0.3).clamp(min=0) ** 2 / 2)
     pairs = siamese.Pairs(x1, x2, Y)
-    loss = siamese.pair_loss(network, pairs, margin=0.7, measure=siamese.cosine_distance)
+    loss = siamese.pair_loss(network, pairs, siamese.Contrastive(siamese.cosine_distance, 0.7))
     assert loss.item() == pytest.approx(expected.mean().item())
 
 
@@ -299,9 +321,47 @@ def test_the_nearest_by_angle_and_the_most_probable_give_the_label():
     measure = siamese.WeightedL1(2)
     with torch.no_grad():
         measure.a.copy_(torch.tensor([0.0, -2.0]))  # it has learned that only the height counts
-    logits = measure(episode.query_x[:, None], episode.support_x)
-    expected = episode.support_y[torch.sigmoid(logits).argmax(dim=1)]
+    p = torch.sigmoid(-measure(episode.query_x[:, None], episode.support_x))
+    expected = episode.support_y[p.argmax(dim=1)]
     assert siamese.classify(network, episode, measure).tolist() == expected.tolist() == [1, 0, 0]
+
+
+class Half(siamese.Measure):
+    """A measure of one's own: half the L1 distance, and a loss that any pair of distance 1 has."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, features_1, features_2):
+        return self.scale * (features_1 - features_2).abs().sum(dim=-1)
+
+    def loss(self, distance, different):
+        return (distance - 1).square() + 0 * different
+
+
+def test_a_measure_brings_its_own_loss(generator):
+    measure, network = Half(), nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+    image_set = glyphs(5, 4, size=8)
+    x1, x2, Y = pairs = siamese.sample_pairs(image_set, 8, generator)
+    expected = (0.5 * (network(x1) - network(x2)).abs().sum(dim=1) - 1).square().mean()
+    torch.testing.assert_close(siamese.pair_loss(network, pairs, measure), expected)
+    siamese.train(network, image_set, 2, generator, 8, measure=measure)
+    assert measure.scale != 0.5, "its weight was not trained"
+    learned = siamese.Contrastive(Half())
+    siamese.train(network, image_set, 2, generator, 8, measure=learned)
+    assert learned.distance.scale != 0.5, "a distance's weight was not trained"
+    with pytest.raises(NotImplementedError, match="Measure must say what a pair costs"):
+        siamese.Measure().loss(Y, Y)
+
+
+def test_a_distance_without_a_loss_is_refused(generator):
+    pairs = siamese.Pairs(*torch.rand(2, 3, 4, generator=generator), torch.zeros(3))
+    message = r"measure must bring its loss, as Contrastive\(cosine_distance\) does, but was "
+    with pytest.raises(TypeError, match=message + "euclidean_distance"):
+        siamese.pair_loss(nn.Identity(), pairs, siamese.euclidean_distance)
+    with pytest.raises(TypeError, match=message + "1.0"):
+        siamese.train(nn.Identity(), {}, 1, generator, measure=1.0)
 
 
 def test_classification_never_holds_queries_times_support_times_features():
@@ -320,7 +380,8 @@ def test_classification_never_holds_queries_times_support_times_features():
 
 @pytest.mark.parametrize("learned_measure", [False, True])
 def test_training_lowers_the_loss_with_other_measures(learned_measure, generator):
-    measure = siamese.WeightedL1(8) if learned_measure else siamese.cosine_distance
+    cosine = siamese.Contrastive(siamese.cosine_distance)
+    measure = siamese.WeightedL1(8) if learned_measure else cosine
     image_set = glyphs(20, 8, size=12)
     network = conv_network(8, filters=8, blocks=2, running_statistics=True)
     learned = [*network.parameters()]
@@ -361,13 +422,14 @@ def test_what_training_does_by_itself(tmp_path, generator):
     one = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
     other = copy.deepcopy(one)
     siamese.train(one, image_set, 4, torch.Generator().manual_seed(1), run=Run(tmp_path, {}))
-    explicit = dict(pairs=128, margin=1.0, beta=1e-3, measure=siamese.euclidean_distance)
+    measure = siamese.Contrastive(siamese.euclidean_distance, margin=1.0)
+    explicit = dict(pairs=128, beta=1e-3, measure=measure)
     siamese.train(other, image_set, 4, torch.Generator().manual_seed(1), **explicit)
     assert torch.equal(one[1].weight, other[1].weight)
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["beta"] for line in log] == pytest.approx([1e-3, 7.5e-4, 5e-4, 2.5e-4])
     pairs = siamese.sample_pairs(image_set, 64, generator)
-    assert siamese.pair_loss(one, pairs) == siamese.pair_loss(one, pairs, margin=1.0)
+    assert siamese.pair_loss(one, pairs) == siamese.pair_loss(one, pairs, measure)
     nn.init.constant_(one[1].weight, math.nan)
     with pytest.raises(FloatingPointError, match="Siamese: the loss became nan"):
         siamese.train(one, image_set, 1, generator)
@@ -406,20 +468,47 @@ def test_a_measure_is_made_on_the_device_that_was_asked_for(monkeypatch):
     assert all(weight.is_meta for weight in siamese.WeightedL1(2).parameters())
 
 
+def test_another_device_needs_no_value(monkeypatch, generator):
+    """The device "meta" has shapes and no values; what is made elsewhere does not fit there."""
+    monkeypatch.setenv("META_LIB_DEVICE", "meta")
+    image_set = {name: torch.rand(4, 1, 8, 8, device="meta") for name in "abcd"}
+    network = conv_network(3, filters=4, blocks=2, running_statistics=True)
+    pairs = siamese.sample_pairs(image_set, 6, generator)
+    cosine = siamese.Contrastive(siamese.cosine_distance)
+    for measure in (siamese.EUCLIDEAN, cosine, siamese.WeightedL1(3)):
+        siamese.pair_loss(network, pairs, measure).backward()
+        assert all(weight.grad.is_meta for weight in network.parameters())
+        answers = siamese.classify(network, sample_episode(image_set, 3, 1, 2, generator), measure)
+        assert answers.is_meta and answers.shape == (6,)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda s, g: siamese.sample_pairs(s, 3, g), "pairs must be even.*but was 3"),
         (lambda s, g: siamese.sample_pairs(s, 0, g), "pairs must be at least 2, but was 0"),
         (lambda s, g: siamese.sample_pairs({"a": s["a"]}, 2, g), "ways must be at most 1"),
-        (lambda s, g: siamese.train(nn.Flatten(), s, 1, g, margin=0), "margin must be a finite"),
+        (lambda s, g: siamese.Contrastive(margin=0), "margin must be a finite"),
         (
             lambda s, g: siamese.contrastive_loss(torch.ones(3), torch.ones(3, 1)),
             r"different must have shape \(3,\), that of distance, but had \(3, 1\)",
         ),
         (
             lambda s, g: siamese.cross_entropy_loss(torch.ones(3), torch.ones(2)),
-            r"different must have shape \(3,\), that of logit, but had \(2,\)",
+            r"different must have shape \(3,\), that of distance, but had \(2,\)",
+        ),
+        (
+            lambda s, g: siamese.pair_loss(
+                nn.Identity(), siamese.Pairs(torch.ones(3, 2), torch.ones(5, 2), torch.ones(4))
+            ),
+            r"x2 must have shape \(3, 2\), that of x1, but had \(5, 2\)",
+        ),
+        (
+            lambda s, g: siamese.classify(
+                nn.Flatten(),
+                Episode(torch.ones(2, 3, 4), torch.zeros(2, 3), torch.ones(2, 3), None),
+            ),
+            r"support_y must have shape \(2,\), one label for each image, but had \(2, 3\)",
         ),
         (lambda s, g: siamese.WeightedL1(0), "features must be at least 1, but was 0"),
         (lambda s, g: siamese.sample_pairs(s | {"c": s["a"][:1]}, 2, g), "images of class 'c'"),
@@ -441,7 +530,7 @@ def test_redrawing_reaches_both_sides_of_a_pair(generator):
     network = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
     pairs = siamese.sample_pairs(image_set, 8, torch.Generator().manual_seed(3))
     redrawn = pairs._replace(x1=1 - pairs.x1, x2=1 - pairs.x2)
-    expected = siamese.pair_loss(network, redrawn, 1.0).item()
+    expected = siamese.pair_loss(network, redrawn).item()
     own = torch.Generator().manual_seed(3)
     (loss,) = siamese.train(network, image_set, 1, own, 8, redraw=lambda images: 1 - images)
     assert loss == pytest.approx(expected)

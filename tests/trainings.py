@@ -46,7 +46,7 @@ def pairs(folder, iterations=20, every=1):
 
     def loss():
         drawn = share(siamese.sample_pairs(image_set, 8, generator))
-        return siamese.pair_loss(network, drawn, margin=1.0)
+        return siamese.pair_loss(network, drawn)
 
     run = Run(folder, {}, every, {"pairs": generator}, dict(network.named_buffers()))
     parameters = network.named_parameters()

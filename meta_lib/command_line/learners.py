@@ -36,10 +36,10 @@ from meta_lib.tasks.hands import other_hand
 Settings = dict[str, Any]
 
 VARIANTS = ("second-order", "first-order", "anil", "meta-sgd", "reptile")
-MEASURES = {
-    "euclidean": siamese.euclidean_distance,
-    "cosine": siamese.cosine_distance,
-    "weighted-l1": None,  # has weights of its own
+MEASURES: dict[str, Callable[[Settings], siamese.Measure]] = {
+    "euclidean": lambda s: siamese.Contrastive(siamese.euclidean_distance, s["margin"]),
+    "cosine": lambda s: siamese.Contrastive(siamese.cosine_distance, s["margin"]),
+    "weighted-l1": lambda s: siamese.WeightedL1(s["features"]),
 }
 LOGITS = {"euclidean": prototypes.euclidean_logits, "cosine": prototypes.cosine_logits}
 
@@ -70,16 +70,13 @@ def siamese_network(settings: Settings) -> Learner:
     Raises ValueError for a softmax with another measure than "cosine".
     """
     network, copies = _embedding(settings), settings["copies"]
-    measure = MEASURES[settings["measure"]]
+    measure = MEASURES[settings["measure"]](settings)
     if settings["loss"] == "softmax" and settings["measure"] != "cosine":
         raise ValueError(
             f"measure must be cosine for the loss softmax, but was {settings['measure']}"
         )
-    if measure is None:
-        measure = siamese.WeightedL1(settings["features"])
     weights: dict[str, Tensor] = dict(network.named_parameters())
-    if isinstance(measure, nn.Module):
-        weights.update(measure.named_parameters(prefix="measure"))
+    weights.update(measure.named_parameters(prefix="measure"))
 
     def train(image_set: ImageSet, generator: Generator, run: Run) -> list[float]:
         if settings["loss"] == "softmax":
@@ -97,7 +94,6 @@ def siamese_network(settings: Settings) -> Learner:
             settings["iterations"],
             generator,
             settings["pairs"],
-            settings["margin"],
             settings["beta"],
             measure,
             run,

@@ -19,16 +19,15 @@ ITERATIONS = 100
 
 
 def flat_network(
-    image_set: ImageSet, margin: float, measure: siamese.Measure, seed: int = 0
+    image_set: ImageSet, margin: float, distance: siamese.Distance, seed: int = 0
 ) -> nn.Module:
     """Train a Siamese network with two features, which can be drawn as they are."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # the same first weights for all
         network = conv_network(2, filters=24, blocks=3, running_statistics=True)
     draws = torch.Generator().manual_seed(6)  # and the same pairs
-    siamese.train(
-        network, image_set, ITERATIONS, draws, pairs=64, margin=margin, beta=5e-3, measure=measure
-    )
+    measure = siamese.Contrastive(distance, margin)
+    siamese.train(network, image_set, ITERATIONS, draws, pairs=64, beta=5e-3, measure=measure)
     return network
 
 

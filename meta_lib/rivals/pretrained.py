@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from meta_lib.machinery import checks
-from meta_lib.machinery.device import device
 from meta_lib.machinery.distributed import share
+from meta_lib.machinery.features import embed
+from meta_lib.machinery.modes import evaluating
 from meta_lib.machinery.runs import Run
 from meta_lib.tasks.draws import whole_below
 from meta_lib.tasks.episodes import ImageSet
@@ -46,14 +47,15 @@ def train(
     image of each. The last layer is dropped at the end. `run` and `redraw` are as in
     `siamese.train`.
 
-    Raises TypeError or ValueError unless `batch` is at least 1; else as `training.minimise` does.
+    Raises TypeError or ValueError unless `batch` is at least 1; else as `features.embed` and
+    `training.minimise` do.
     """
     checks.whole_number("batch", batch)
     classes = list(image_set.values())
     sizes = torch.tensor([len(images) for images in classes])
-    with torch.no_grad():
-        features = network(classes[0][:1]).shape[1]
-    head = nn.Linear(features, len(classes)).to(device())
+    with torch.no_grad(), evaluating(network):
+        like = embed(network, classes[0][:1])
+    head = nn.Linear(like.shape[1], len(classes)).to(like)
     # "head/…" is kept in checkpoints, which go on, and not in the model (`runs`).
     last = [(f"head/{name}", weight) for name, weight in head.named_parameters()]
 
@@ -65,6 +67,6 @@ def train(
         if redraw is not None:
             x = redraw(x)
         x, y = share(Batch(x, labels.to(x.device)))
-        return F.cross_entropy(head(network(x)), y)
+        return F.cross_entropy(head(embed(network, x)), y)
 
     return fit(network, loss, iterations, beta, "pre-training", run, last)
