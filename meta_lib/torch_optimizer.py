@@ -105,16 +105,15 @@ class Learned(torch.optim.Optimizer):
         Raises ValueError unless it came from a `Learned` with a rule of the same kind; else as
         torch does, where sizes differ.
         """
-        rule = self.rule
-        weights = state_dict.get("rule", "missing")
-        if isinstance(weights, dict) != isinstance(rule, nn.Module) or weights == "missing":
+        rule, module = self.rule, isinstance(self.rule, nn.Module)
+        if "rule" not in state_dict or (state_dict["rule"] is None) == module:
             raise ValueError(
                 "state_dict must come from a Learned with a rule of the same kind, "
                 f"{type(rule).__name__}, but held {', '.join(state_dict)}"
             )
         if isinstance(rule, nn.Module):
             rule = copy.deepcopy(rule)
-            rule.load_state_dict(weights)
+            rule.load_state_dict(state_dict["rule"])
         # torch would cast the rule's states to the parameters' precision.
         super().load_state_dict(state_dict | {"state": {}})
         self.rule = rule
