@@ -1,19 +1,17 @@
 """The LSTM optimizer: a learned update rule.
 
-Two learned optimizers. `LSTMOptimizer` is Andrychowicz et al.'s (2016),
-https://arxiv.org/abs/1606.04474: a small LSTM that looks at one coordinate's gradient and says how
-to change that coordinate. `GatedOptimizer` is Ravi & Larochelle's (2017),
-https://openreview.net/forum?id=rJY0-Kcll: the cell state of an LSTM is the parameter vector
-itself, its gates are a learned rate and a learned decay, and its first value is a learned
-initialisation. Explained in part 3, "The LSTM optimizer", and part 4, "The LSTM's update rule".
+Andrychowicz et al. (2016), https://arxiv.org/abs/1606.04474: a small LSTM that looks at one
+coordinate's gradient and says how to change that coordinate. Explained in part 3, "The LSTM
+optimizer", and part 4, "The LSTM's update rule". Beside it, what serves any learned rule: `Rule`
+says what one is, and `unroll` lets it optimise. Ravi & Larochelle's rule is `gated_optimizer`.
 
-Both act on each coordinate alike, so θ may have any shape; here (tasks, coordinates). A loss is a
-function from θ to one loss for each task, (tasks,).
+A rule acts on each coordinate alike, so θ may have any shape; here (tasks, coordinates). A loss is
+a function from θ to one loss for each task, (tasks,).
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +19,26 @@ from torch import Tensor, nn
 from meta_lib.machinery import checks
 from meta_lib.machinery.device import device
 from meta_lib.machinery.runs import Run
-from meta_lib.networks import Loss, Parameters, flat_loss, forward, parameters_of, unflatten
-from meta_lib.tasks.episodes import Episode
-from meta_lib.training import first_lost, minimise
+from meta_lib.training import minimise
 
 TaskLosses = Callable[[Tensor], Tensor]
 """From θ (tasks, coordinates) to the loss of each task (tasks,)."""
+
+
+class Rule(Protocol):
+    """A learned update rule: from θ, its gradient, its losses and a state to the next θ and state.
+
+    θ and its gradient are (tasks, coordinates), the losses (tasks,), or None where they are not
+    known. The state may be anything.
+    """
+
+    def initial_state(self, theta: Tensor) -> Any:
+        """Return the state before the first step from θ."""
+
+    def __call__(
+        self, theta: Tensor, gradient: Tensor, losses: Tensor | None, state: Any
+    ) -> tuple[Tensor, Any]:
+        """Return the next θ and the next state."""
 
 
 def preprocess(values: Tensor, p: float = 10.0) -> Tensor:
@@ -47,7 +59,8 @@ class LSTMOptimizer(nn.Module):
     """Andrychowicz et al.'s optimizer: two LSTM layers, shared by all coordinates.
 
     θ_{t+1} = θ_t + g_t, where g_t and the next hidden state come from the LSTM, which is given
-    the preprocessed gradient. Each coordinate has a hidden state of its own.
+    the preprocessed gradient. Each coordinate has a hidden state of its own. The LSTM computes in
+    its own weights' precision, and θ keeps its own.
     """
 
     State = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -68,90 +81,18 @@ class LSTMOptimizer(nn.Module):
 
     def initial_state(self, theta: Tensor) -> State:
         """Return a hidden state of zeros for each coordinate of θ."""
-        zeros = theta.new_zeros(theta.numel(), self.hidden)
+        zeros = theta.new_zeros(theta.numel(), self.hidden, dtype=self.output.weight.dtype)
         return zeros, zeros, zeros, zeros
 
     def forward(
-        self, theta: Tensor, gradient: Tensor, losses: Tensor, state: State
+        self, theta: Tensor, gradient: Tensor, losses: Tensor | None, state: State
     ) -> tuple[Tensor, State]:
         """Return the next θ and the next state; the losses are not looked at."""
         h1, c1, h2, c2 = state
-        h1, c1 = self.layer_1(preprocess(gradient).reshape(-1, 2), (h1, c1))
+        h1, c1 = self.layer_1(preprocess(gradient).reshape(-1, 2).to(h1), (h1, c1))
         h2, c2 = self.layer_2(h1, (h2, c2))
         update = self.scale * self.output(h2).view_as(theta)
-        return theta + update, (h1, c1, h2, c2)
-
-
-class GatedOptimizer(nn.Module):
-    """Ravi & Larochelle's optimizer: c_t = f_t ⊙ c_{t-1} + i_t ⊙ c̃_t with c = θ and c̃ = -∇L.
-
-    The input gate i_t is the learning rate and the forget gate f_t the decay, each a sigmoid of
-    [features, θ_{t-1}, the gate's last value]. The features come from a plain LSTM that is given
-    the preprocessed gradient and loss. The first cell state, `initialisation`, is learned too.
-    """
-
-    State = tuple[Tensor, Tensor, Tensor, Tensor]
-
-    def __init__(self, initialisation: Tensor, hidden: int = 20):
-        """Make the optimizer; a model's flat weights start at `initialisation` (coordinates,).
-
-        The biases start so that the first steps are those of slow gradient descent: the forget
-        gate nearly open (f ≈ 0.99), the input gate nearly closed (i ≈ 0.01).
-
-        Raises ValueError unless `initialisation` is a vector, or if `hidden` is below 1.
-        """
-        super().__init__()
-        checks.whole_number("hidden", hidden)
-        checks.shape("initialisation", initialisation, "(coordinates,)", initialisation.ndim == 1)
-        self.hidden = hidden
-        self.initialisation = nn.Parameter(initialisation.detach().clone())
-        self.features = nn.LSTMCell(4, hidden)
-        self.input_gate = nn.Linear(hidden + 2, 1)
-        self.forget_gate = nn.Linear(hidden + 2, 1)
-        for gate, bias in ((self.input_gate, -4.5), (self.forget_gate, 4.5)):
-            nn.init.uniform_(gate.weight, -0.01, 0.01)
-            nn.init.constant_(gate.bias, bias)
-        self.to(device())
-
-    def start(self, tasks: int) -> Tensor:
-        """Return the learned initialisation for each of `tasks` tasks, (tasks, coordinates)."""
-        return self.initialisation.expand(tasks, -1)
-
-    def initial_state(self, theta: Tensor) -> State:
-        """Return zeros for the hidden state, and gates at their biases' values."""
-        zeros = theta.new_zeros(theta.numel(), self.hidden)
-        shut, open_ = torch.zeros_like(theta), torch.ones_like(theta)
-        return zeros, zeros, shut, open_
-
-    def forward(
-        self, theta: Tensor, gradient: Tensor, losses: Tensor, state: State
-    ) -> tuple[Tensor, State]:
-        """Return the next θ and the next state (h, c, input gate, forget gate)."""
-        h, c, input_gate, forget_gate = state
-        losses = losses[:, None].expand_as(theta)
-        seen = torch.cat([preprocess(gradient), preprocess(losses)], dim=-1)
-        h, c = self.features(seen.reshape(-1, 4), (h, c))
-        features = h.reshape(*theta.shape, self.hidden)
-
-        def gate(layer: nn.Linear, last: Tensor) -> Tensor:
-            inputs = torch.cat([features, theta[..., None], last[..., None]], dim=-1)
-            return torch.sigmoid(layer(inputs)).squeeze(-1)
-
-        input_gate = gate(self.input_gate, input_gate)
-        forget_gate = gate(self.forget_gate, forget_gate)
-        theta = gated_update(theta, gradient, input_gate, forget_gate)
-        return theta, (h, c, input_gate, forget_gate)
-
-
-def gated_update(
-    theta: Tensor, gradient: Tensor, input_gate: Tensor, forget_gate: Tensor
-) -> Tensor:
-    """Return f ⊙ θ - i ⊙ ∇L; with f = 1 and i = α it is gradient descent, θ - α ∇L."""
-    return forget_gate * theta - input_gate * gradient
-
-
-Rule = LSTMOptimizer | GatedOptimizer
-"""A learned update rule: from θ, its gradient, its losses and a state to the next θ and state."""
+        return (theta + update).to(theta), (h1, c1, h2, c2)
 
 
 class Step(NamedTuple):
@@ -159,78 +100,37 @@ class Step(NamedTuple):
 
     theta: Tensor
     losses: Tensor
-    state: tuple[Tensor, ...]
+    state: Any
 
 
 def unroll(
-    optimizer: Rule,
-    loss: TaskLosses,
-    theta: Tensor,
-    steps: int,
-    state: tuple[Tensor, ...] | None = None,
+    optimizer: Rule, loss: TaskLosses, theta: Tensor, steps: int, state: Any = None
 ) -> list[Step]:
     """Let the optimizer optimise θ for `steps` steps; return the steps + 1 moments, start first.
 
     `loss` may draw a new mini-batch each time it is called. The gradient that the optimizer is
     given counts as a constant, as in both papers: second derivatives of the loss are dropped. All
-    else stays differentiable with respect to the optimizer's weights.
+    else stays differentiable with respect to the optimizer's weights; under `torch.no_grad()` or
+    `torch.inference_mode()` nothing is, and no step's graph is kept.
 
-    Raises TypeError or ValueError unless `steps` is at least 1 and θ is (tasks, coordinates).
+    Raises TypeError or ValueError unless `steps` is at least 1, θ is (tasks, coordinates) and the
+    loss (tasks,).
     """
     checks.whole_number("steps", steps)
     checks.shape("theta", theta, "(tasks, coordinates)", theta.ndim == 2)
-    theta = theta if theta.requires_grad else theta.detach().requires_grad_()
     state = optimizer.initial_state(theta) if state is None else state
-    moments = []
+    learning, moments = torch.is_grad_enabled(), []
     for _ in range(steps):
-        losses = loss(theta)
+        with torch.inference_mode(False), torch.enable_grad():
+            tracked = learning and theta.requires_grad
+            at = theta if tracked else theta.detach().clone().requires_grad_()
+            losses = loss(at)
+            checks.shape("loss(theta)", losses, f"({len(at)},)", losses.shape == at.shape[:1])
+            (gradient,) = torch.autograd.grad(losses.sum(), at, retain_graph=learning)
+        theta, losses = (at, losses) if learning else (theta, losses.detach())
         moments.append(Step(theta, losses, state))
-        (gradient,) = torch.autograd.grad(losses.sum(), theta, retain_graph=True)
         theta, state = optimizer(theta, gradient, losses.detach(), state)
     return [*moments, Step(theta, loss(theta), state)]
-
-
-class Learned(torch.optim.Optimizer):
-    """A learned rule in the place of torch.optim.Adam, for the parameters of any nn.Module.
-
-    `Learned(network.parameters(), rule)` with a trained `LSTMOptimizer` or `GatedOptimizer` is used
-    as torch's own optimizers are: zero_grad, backward, step. The rule's weights are not changed.
-    """
-
-    def __init__(self, params: Iterable[Tensor] | Iterable[dict[str, Any]], rule: Rule):
-        """Make an optimizer for `params` (as torch.optim takes them) that follows `rule`."""
-        super().__init__(params, {})
-        self.rule = rule
-
-    @torch.no_grad()
-    def step(  # type: ignore[override]  # torch takes a loss for a float
-        self, closure: Callable[[], Tensor] | None = None
-    ) -> Tensor | None:
-        """Change each parameter that has a gradient by one step of the rule.
-
-        `closure` computes the gradients anew and returns the loss, which a `GatedOptimizer` looks
-        at: one number, or one for each task of a stack of parameters (tasks, coordinates).
-
-        Raises ValueError if the rule is a GatedOptimizer and there is no closure.
-        """
-        losses = None
-        if closure is not None:
-            with torch.enable_grad():
-                losses = closure().detach()
-        elif isinstance(self.rule, GatedOptimizer):
-            raise ValueError("closure must return the loss for a GatedOptimizer, but was None")
-        tasks = 1 if losses is None else losses.numel()
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                theta = parameter.view(tasks, -1)
-                gradient = parameter.grad.view(tasks, -1)
-                state = self.state[parameter].get("rule") or self.rule.initial_state(theta)
-                given = theta.new_zeros(tasks) if losses is None else losses.view(tasks)
-                moved, self.state[parameter]["rule"] = self.rule(theta, gradient, given, state)
-                parameter.copy_(moved.view_as(parameter))
-        return losses
 
 
 def train(
@@ -283,76 +183,3 @@ def _segments(
             yield torch.stack([moment.losses for moment in moments[1:]]).mean()
             theta = moments[-1].theta.detach()
             state = tuple(part.detach() for part in moments[-1].state)
-
-
-def adapt(
-    optimizer: GatedOptimizer, loss: Loss, like: Parameters, episodes: Episode, steps: int
-) -> Tensor:
-    """Return θ (tasks, coordinates): the learned initialisation after `steps` gated updates.
-
-    Each update sees the whole support set of its task; the episodes are stacked.
-    """
-    return _adaptation(optimizer, loss, like, episodes, steps)[-1].theta
-
-
-def _adaptation(
-    optimizer: GatedOptimizer, loss: Loss, like: Parameters, episodes: Episode, steps: int
-) -> list[Step]:
-    vector_loss = flat_loss(loss, like)
-
-    def support_losses(theta: Tensor) -> Tensor:
-        return vector_loss(theta, episodes.support_x, episodes.support_y)
-
-    return unroll(optimizer, support_losses, optimizer.start(len(episodes.support_x)), steps)
-
-
-def train_gated(
-    optimizer: GatedOptimizer,
-    loss: Loss,
-    like: Parameters,
-    sample: Callable[[], Episode],
-    iterations: int,
-    steps: int,
-    beta: float = 1e-3,
-    clip: float = 0.25,
-    run: Run | None = None,
-) -> list[float]:
-    """Meta-train `GatedOptimizer` in place; the meta-loss is the query loss after `steps` updates.
-
-    `sample` returns a stack of episodes; `like` gives the names and shapes of the model's
-    weights. Gradients are clipped, as in the paper. `run` says where checkpoints and the log go
-    (`runs`).
-
-    Raises as `unroll` and `training.minimise` do. When a loss is not finite the error says in
-    which task and after how many updates.
-    """
-    moments: list[Step] = []
-
-    def query_loss() -> Tensor:
-        episodes = sample()
-        moments[:] = _adaptation(optimizer, loss, like, episodes, steps)
-        theta = moments[-1].theta
-        return flat_loss(loss, like)(theta, episodes.query_x, episodes.query_y).mean()
-
-    return minimise(
-        optimizer.named_parameters(),
-        query_loss,
-        iterations,
-        beta,
-        clip=clip,
-        decay=True,
-        label="gated optimizer",
-        run=run,
-        diagnose=lambda: f"{first_lost(torch.stack([m.losses for m in moments]))}.",
-    )
-
-
-def classify(
-    optimizer: GatedOptimizer, network: nn.Module, loss: Loss, episode: Episode, steps: int
-) -> Tensor:
-    """Train the network's weights on one support set with the optimizer; return query labels."""
-    like = parameters_of(network)
-    one_task = Episode(*(tensor[None] for tensor in episode))
-    theta = adapt(optimizer, loss, like, one_task, steps)[0].detach()
-    with torch.no_grad():
-        return forward(network, unflatten(theta, like), episode.query_x).argmax(dim=1)

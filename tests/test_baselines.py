@@ -1,14 +1,10 @@
-"""The hand-made optimizers: torch's own, searched fairly; and a learned one in their place."""
+"""The hand-made optimizers: torch's own, searched fairly."""
 
 from functools import partial
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import nn
 
-from meta_lib.lstm_optimizer import GatedOptimizer, Learned, LSTMOptimizer, unroll
-from meta_lib.networks import flat_loss, flatten, loss_of, mlp, parameters_of, unflatten
 from meta_lib.rivals.baselines import BASELINES, RATES, descend, tune
 from meta_lib.tasks.draws import normal
 from meta_lib.tasks.quadratics import sample_quadratics
@@ -77,47 +73,3 @@ def test_a_rate_that_overflows_counts_as_infinitely_bad():
 def test_nonsense_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
-
-
-def test_a_learned_rule_descends_as_it_unrolls(generator):
-    tasks, start = sample_quadratics(3, 4, generator), normal(3, 4, generator=generator)
-    rules = [LSTMOptimizer(hidden=5), GatedOptimizer(torch.zeros(4), hidden=3)]
-    for rule in rules:
-        losses = descend(partial(Learned, rule=rule), tasks, start, 6)
-        moments = unroll(rule, tasks, start, 6)
-        torch.testing.assert_close(losses, torch.stack([m.losses for m in moments]).detach())
-
-
-@pytest.mark.parametrize("gated", [False, True])
-def test_a_learned_rule_trains_any_module(gated, generator):
-    network = mlp(2, 3, 1, activation=nn.Tanh)
-    x, y = normal(20, 2, generator=generator), normal(20, 1, generator=generator)
-    start = parameters_of(network)
-    rule = GatedOptimizer(flatten(start), hidden=3) if gated else LSTMOptimizer(hidden=5)
-    unused = nn.Parameter(torch.ones(2))
-    optimizer = Learned([unused, *network.parameters()], rule)
-
-    def closure():
-        optimizer.zero_grad()
-        value = F.mse_loss(network(x), y)
-        value.backward()
-        return value
-
-    for _ in range(4):
-        optimizer.step(closure)
-
-    plain = mlp(2, 3, 1, activation=nn.Tanh)
-    loss = flat_loss(loss_of(plain, F.mse_loss), start)
-    moments = unroll(rule, lambda theta: loss(theta[0], x, y)[None], flatten(start)[None], 4)
-    expected = unflatten(moments[-1].theta[0].detach(), start)
-    for name, weight in expected.items():
-        torch.testing.assert_close(network.get_parameter(name).detach(), weight)
-    assert unused.tolist() == [1, 1], "a parameter without a gradient was changed"
-
-
-def test_a_rule_that_looks_at_the_loss_needs_a_closure():
-    weight = torch.ones(3, requires_grad=True)
-    weight.sum().backward()
-    with pytest.raises(ValueError, match="^closure must .* GatedOptimizer, but was None$"):
-        Learned([weight], GatedOptimizer(torch.zeros(3))).step()
-    Learned([weight], LSTMOptimizer(hidden=2)).step()

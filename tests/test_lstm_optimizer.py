@@ -1,21 +1,17 @@
-"""The learned optimizers against worked numbers, closed forms and torch's own LSTM."""
+"""The LSTM optimizer against worked numbers, closed forms and torch's own LSTM."""
 
 import copy
 import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
-from torch.func import functional_call, vmap
 
 from meta_lib import lstm_optimizer as learned
+from meta_lib.gated_optimizer import GatedOptimizer
 from meta_lib.machinery.runs import Run, read_model
-from meta_lib.networks import flat_loss, flatten, loss_of, mlp, parameters_of, unflatten
 from meta_lib.tasks.draws import normal
-from meta_lib.tasks.episodes import Episode, unstack
 from meta_lib.tasks.quadratics import sample_quadratics
-from meta_lib.tasks.sinusoids import sample_points, sample_waves
 
 
 def test_preprocessing_gives_size_and_sign():
@@ -63,73 +59,6 @@ def test_coordinates_do_not_see_one_another(generator):
         start, gradient[:, order], torch.zeros(1), optimizer.initial_state(start)
     )
     torch.testing.assert_close(straight[:, order], shuffled)
-
-
-def gated_with_fixed_gates(coordinates, rate):
-    """A gated optimizer whose gates do not look at anything: f = 1 exactly and i = `rate`."""
-    optimizer = learned.GatedOptimizer(torch.linspace(-1, 1, coordinates), hidden=3)
-    for gate, bias in (
-        (optimizer.input_gate, math.log(rate / (1 - rate))),
-        (optimizer.forget_gate, 60.0),
-    ):
-        nn.init.zeros_(gate.weight)
-        nn.init.constant_(gate.bias, bias)
-    return optimizer
-
-
-def test_with_its_gates_held_the_gated_optimizer_is_gradient_descent(generator):
-    tasks = sample_quadratics(3, 4, generator)
-    optimizer = gated_with_fixed_gates(4, 0.01)
-    moments = learned.unroll(optimizer, tasks, optimizer.start(3), 20)
-    theta = torch.linspace(-1, 1, 4).expand(3, 4)
-    for moment in moments:
-        torch.testing.assert_close(moment.theta, theta, rtol=1e-12, atol=1e-12)
-        gradient = 2 * torch.einsum(
-            "tij,ti->tj", tasks.W, torch.einsum("tij,tj->ti", tasks.W, theta) - tasks.y
-        )
-        theta = theta - 0.01 * gradient
-
-
-def test_gated_update_is_the_formula():
-    update = learned.gated_update(
-        torch.tensor(2.0), torch.tensor(3.0), torch.tensor(0.1), torch.tensor(0.9)
-    )
-    assert update.item() == pytest.approx(0.9 * 2 - 0.1 * 3)
-
-
-def test_gates_see_features_parameter_and_their_own_last_value(generator):
-    optimizer = learned.GatedOptimizer(torch.tensor([0.5, -1.0]), hidden=2)
-    for gate in (optimizer.input_gate, optimizer.forget_gate):
-        nn.init.normal_(gate.weight, generator=generator)
-    theta, gradient, losses = optimizer.start(1), torch.tensor([[0.2, -3.0]]), torch.tensor([0.7])
-    h, c = torch.zeros(2, 2), torch.zeros(2, 2)
-    shut, open_ = torch.zeros(1, 2), torch.ones(1, 2)
-    new, state = optimizer(theta, gradient, losses, (h, c, shut, open_))
-
-    for k in range(2):
-        seen = torch.cat([learned.preprocess(gradient[0, k]), learned.preprocess(losses[0])])
-        h, _ = optimizer.features(seen[None], (torch.zeros(1, 2), torch.zeros(1, 2)))
-        i, f = (
-            torch.sigmoid(
-                (gate.weight[0] * torch.cat([h[0], theta[0, k, None], torch.tensor([last])])).sum()
-                + gate.bias[0]
-            )
-            for gate, last in ((optimizer.input_gate, 0.0), (optimizer.forget_gate, 1.0))
-        )
-        assert state[2][0, k].item() == pytest.approx(i.item())
-        assert state[3][0, k].item() == pytest.approx(f.item())
-        expected = f * theta[0, k] - i * gradient[0, k]
-        assert new[0, k].item() == pytest.approx(expected.item())
-
-
-def test_gates_start_as_slow_gradient_descent(generator):
-    optimizer = learned.GatedOptimizer(torch.zeros(4), hidden=5)
-    start = optimizer.start(2)
-    _, state = optimizer(
-        start, normal(2, 4, generator=generator), torch.ones(2), optimizer.initial_state(start)
-    )
-    assert 0.005 < state[2].min() and state[2].max() < 0.02
-    assert 0.98 < state[3].min()
 
 
 class Descent(nn.Module):
@@ -264,10 +193,9 @@ def test_the_optimizer_is_as_small_as_it_says():
     assert optimizer.scale == 0.1
 
 
-def test_both_are_made_on_the_device_that_was_asked_for(monkeypatch):
+def test_it_is_made_on_the_device_that_was_asked_for(monkeypatch):
     monkeypatch.setenv("META_LIB_DEVICE", "meta")
-    for optimizer in (learned.LSTMOptimizer(), learned.GatedOptimizer(torch.zeros(2))):
-        assert all(weight.is_meta for weight in optimizer.parameters())
+    assert all(weight.is_meta for weight in learned.LSTMOptimizer().parameters())
 
 
 def test_a_trained_optimizer_beats_an_untrained_one_on_new_tasks(generator):
@@ -282,126 +210,107 @@ def test_a_trained_optimizer_beats_an_untrained_one_on_new_tasks(generator):
     assert len(losses) == 120 and after < 0.3 * before
 
 
-def test_gated_training_learns_initialisation_and_gates(generator):
-    network = mlp(1, 10, 1, activation=nn.Tanh)
-    loss, like = loss_of(network, F.mse_loss), parameters_of(network)
-    held_out = sample_points(sample_waves(100, generator), 5, 10, generator)
-    optimizer = learned.GatedOptimizer(flatten(like), hidden=4)
-
-    def query_loss():
-        theta = learned.adapt(optimizer, loss, like, held_out, 3)
-        return vmap(flat_loss(loss, like))(theta, held_out.query_x, held_out.query_y).mean().item()
-
-    before, start = query_loss(), optimizer.initialisation.detach().clone()
-    gate = optimizer.input_gate.bias.detach().clone()
-
-    def sample():
-        return sample_points(sample_waves(10, generator), 5, 10, generator)
-
-    learned.train_gated(optimizer, loss, like, sample, 80, steps=3, beta=2e-2)
-    assert query_loss() < 0.9 * before
-    assert not torch.equal(optimizer.initialisation, start), "the initialisation was not learned"
-    assert not torch.equal(optimizer.input_gate.bias, gate), "the gates were not learned"
+RULES = {
+    "LSTM": lambda: learned.LSTMOptimizer(hidden=3),
+    "gated": lambda: GatedOptimizer(torch.linspace(-1, 1, 4), hidden=3),
+}
+both = pytest.mark.parametrize("make", RULES.values(), ids=RULES)
 
 
-def gated(generator):
-    network = mlp(2, 8, 4, activation=nn.Tanh)
-    loss, like = loss_of(network, F.cross_entropy), parameters_of(network)
-    optimizer = learned.GatedOptimizer(4 * flatten(like), hidden=2)
-    for gate in (optimizer.input_gate, optimizer.forget_gate):
-        nn.init.normal_(gate.weight, std=0.1, generator=generator)
-    labels = torch.arange(4).repeat(2)
-    tasks = Episode(
-        normal(3, 8, 2, generator=generator), labels.expand(3, 8),
-        normal(3, 8, 2, generator=generator), labels.expand(3, 8),
-    )  # fmt: skip
-    return network, loss, like, optimizer, tasks
+@both
+@pytest.mark.parametrize("untracked", [torch.no_grad, torch.inference_mode])
+def test_where_nothing_is_learned_the_moments_are_the_same_and_keep_no_graph(
+    make, untracked, generator
+):
+    rule, tasks = make(), sample_quadratics(3, 4, generator)
+    start = normal(3, 4, generator=generator)
+    tracked = learned.unroll(rule, tasks, start, 5)
+    assert tracked[-1].losses.requires_grad
+    with untracked():
+        plain = learned.unroll(rule, tasks, start.clone(), 5)
+    for ours, theirs in zip(plain, tracked, strict=True):
+        assert torch.equal(ours.theta, theirs.theta) and torch.equal(ours.losses, theirs.losses)
+        for part in (ours.theta, ours.losses, *ours.state):
+            assert part.grad_fn is None and not part.requires_grad
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
-def test_gated_adaptation_and_its_answers_are_those_of_the_last_update(generator):
-    network, loss, like, optimizer, tasks = gated(generator)
-    theta, answers = learned.adapt(optimizer, loss, like, tasks, 4), []
-    for number, task in enumerate(unstack(tasks)):
-        one = flat_loss(loss, like)
-        moments = learned.unroll(
-            optimizer,
-            lambda theta, one=one, task=task: one(theta[0], task.support_x, task.support_y)[None],
-            optimizer.start(1),
-            4,
-        )
-        torch.testing.assert_close(theta[number], moments[-1].theta[0])
-        weights = unflatten(moments[-1].theta[0].detach(), like)
-        expected = functional_call(network, weights, (task.query_x,)).argmax(dim=1)
-        assert torch.equal(learned.classify(optimizer, network, loss, task, 4), expected)
-        answers.append(expected)
-    assert torch.stack(answers).unique().numel() > 1, "a constant answer proves little"
+def test_a_start_that_is_learned_is_no_part_of_what_no_grad_returns():
+    start = torch.ones(1, 2, requires_grad=True)
+    with torch.no_grad():
+        moments = learned.unroll(Descent(0.1), parabola, start, 1)
+    assert not moments[1].theta.requires_grad and start.grad is None
+    assert torch.equal(start, torch.ones(1, 2))
 
 
-def test_gated_training_takes_clipped_decaying_adam_steps(generator, tmp_path):
-    network, loss, like, optimizer, tasks = gated(generator)
-    by_hand = copy.deepcopy(optimizer)
-    run = Run(tmp_path, {})
-    losses = learned.train_gated(
-        optimizer, loss, like, lambda: tasks, 3, steps=2, beta=0.1, clip=0.01, run=run
-    )
-    adam = torch.optim.Adam(by_hand.parameters())
-    for done, expected in enumerate(losses):
-        adam.param_groups[0]["lr"] = 0.1 * (1 - done / 3)
-        adam.zero_grad()
-        theta = learned.adapt(by_hand, loss, like, tasks, 2)
-        value = flat_loss(loss, like)(theta, tasks.query_x, tasks.query_y).mean()
-        assert value.item() == pytest.approx(expected)
-        value.backward()
-        norm = nn.utils.clip_grad_norm_(by_hand.parameters(), 0.01)
-        assert norm > 0.01, "nothing was clipped"
-        adam.step()
-    for ours, theirs in zip(optimizer.parameters(), by_hand.parameters(), strict=True):
-        torch.testing.assert_close(ours, theirs)
-    assert read_model(tmp_path).iteration == 3
+@both
+def test_unrolling_leaves_the_rule_as_it_was(make, generator):
+    rule = make().train()
+    before = copy.deepcopy(rule.state_dict())
+    with torch.no_grad():
+        learned.unroll(rule, sample_quadratics(2, 4, generator), torch.zeros(2, 4), 3)
+    learned.unroll(rule, sample_quadratics(2, 4, generator), torch.zeros(2, 4), 3)
+    assert rule.training and all(weight.grad is None for weight in rule.parameters())
+    for name, weight in rule.named_parameters():
+        assert torch.equal(weight, before[name]) and weight.requires_grad
 
 
-def test_gated_training_has_the_rate_and_the_clip_that_it_says(generator):
-    network, loss, like, optimizer, tasks = gated(generator)
-    twin = copy.deepcopy(optimizer)
-    # Steep tasks, whose gradients a clip of 0.25 cuts.
-    steep = tasks._replace(query_x=50 * tasks.query_x)
-    learned.train_gated(optimizer, loss, like, lambda: steep, 2, steps=2)
-    learned.train_gated(twin, loss, like, lambda: steep, 2, steps=2, beta=1e-3, clip=0.25)
-    for ours, theirs in zip(optimizer.parameters(), twin.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
-    assert (optimizer.initialisation - 4 * flatten(like)).abs().max() < 0.01
+@both
+def test_a_rule_and_what_it_optimises_may_differ_in_precision(make, generator):
+    rule, tasks = make(), sample_quadratics(3, 4, generator)
+    start = normal(3, 4, generator=generator)
+    exact = learned.unroll(rule, tasks, start, 5)[-1].theta
+    rounded = learned.unroll(copy.deepcopy(rule).float(), tasks, start, 5)[-1]
+    assert rounded.theta.dtype == torch.float64
+    assert all(part.dtype == torch.float32 for part in rounded.state)
+    torch.testing.assert_close(rounded.theta, exact, rtol=1e-4, atol=1e-4)
+    single = type(tasks)(*(part.float() for part in tasks))
+    for own, tolerance in ((torch.float64, 1e-4), (torch.float32, 1e-4), (torch.float16, 5e-2)):
+        last = learned.unroll(copy.deepcopy(rule).to(own), single, start.float(), 5)[-1]
+        assert last.theta.dtype == torch.float32
+        assert all(part.dtype == own for part in last.state)
+        torch.testing.assert_close(last.theta.double(), exact, rtol=tolerance, atol=tolerance)
 
 
-def test_the_gated_optimizer_begins_as_it_says():
-    optimizer = learned.GatedOptimizer(torch.zeros(3))
-    assert optimizer.features.hidden_size == 20
-    assert optimizer.input_gate.bias.item() == -4.5 and optimizer.forget_gate.bias.item() == 4.5
-    for gate in (optimizer.input_gate, optimizer.forget_gate):
-        assert gate.weight.abs().max() <= 0.01 and gate.weight.min() < 0 < gate.weight.max()
-    with pytest.raises(ValueError, match="hidden must be at least 1, but was 0"):
-        learned.GatedOptimizer(torch.zeros(3), hidden=0)
+@both
+@pytest.mark.parametrize("low", [torch.float16, torch.bfloat16])
+def test_weights_of_16_bits_are_moved_by_a_rule_of_64(make, low, generator):
+    rule, theta = make(), normal(2, 4, generator=generator).to(low)
+    gradient, losses = normal(2, 4, generator=generator).to(low), torch.ones(2, dtype=low)
+    state = rule.initial_state(theta)
+    after, later = rule(theta, gradient, losses, state)
+    assert after.dtype == low and all(part.dtype == torch.float64 for part in (*state, *later))
+    wide, _ = rule(theta.double(), gradient.double(), losses.double(), state)
+    torch.testing.assert_close(after.double(), wide, rtol=2e-2, atol=2e-2)
 
 
-def test_the_gates_remember(generator):
-    optimizer = gated(generator)[3]
-    start, gradient = torch.zeros(1, 60), torch.ones(1, 60)
-    state = optimizer.initial_state(start)
-    _, later = optimizer(start, gradient, torch.ones(1), state)
-    _, forgetful = optimizer(start, gradient, torch.ones(1), (*state[:2], *later[2:]))
-    _, remembering = optimizer(start, gradient, torch.ones(1), later)
-    assert not torch.allclose(forgetful[0], remembering[0])
+@both
+def test_all_happens_where_theta_and_the_rule_are(make, generator):
+    rule, tasks = make().to("meta"), sample_quadratics(2, 4, generator)
+    tasks = type(tasks)(*(part.to("meta") for part in tasks))
+    for number, moment in enumerate(learned.unroll(rule, tasks, tasks.y, 3)):
+        assert all(part.is_meta for part in (moment.theta, moment.losses, *moment.state)), number
+    moment.losses.mean().backward()
+    assert all(w.grad.is_meta for n, w in rule.named_parameters() if n != "initialisation")
 
 
-def test_gated_training_says_where_a_loss_is_not_finite(generator):
-    network = mlp(1, 3, 1)
-    like = parameters_of(network)
-    optimizer = learned.GatedOptimizer(flatten(like), hidden=2)
-    tasks = sample_points(sample_waves(3, generator), 4, 4, generator)
-    tasks.support_y[1] = math.inf
-    with pytest.raises(FloatingPointError, match="^gated optimizer: .* In task 2 of 3 the support"):
-        learned.train_gated(
-            optimizer, loss_of(network, F.mse_loss), like, lambda: tasks, 1, steps=2
-        )
+def test_frozen_weights_of_a_rule_stay_as_they_are(generator):
+    rule = learned.LSTMOptimizer(hidden=3)
+    rule.layer_1.requires_grad_(False)
+    before = copy.deepcopy(rule.state_dict())
+    tasks, start = sample_quadratics(2, 3, generator), normal(2, 3, generator=generator)
+    learned.train(rule, lambda: (tasks, start), 2, horizon=4, truncation=2, beta=0.1)
+    for name, weight in rule.named_parameters():
+        assert torch.equal(weight, before[name]) == name.startswith("layer_1")
+
+
+def test_a_rule_that_forgets_where_it_came_from_can_still_be_unrolled():
+    class Detached(Descent):
+        def forward(self, theta, gradient, losses, state):
+            return (theta - 0.1 * gradient).detach(), state
+
+    moments = learned.unroll(Detached(0.1), parabola, torch.tensor([[2.0]]), 3)
+    assert moments[-1].theta.item() == pytest.approx(0.686)
 
 
 @pytest.mark.parametrize(
@@ -411,11 +320,6 @@ def test_gated_training_says_where_a_loss_is_not_finite(generator):
         (lambda: learned.LSTMOptimizer(hidden=0), ValueError, "hidden must be at least 1"),
         (lambda: learned.LSTMOptimizer(scale=-1.0), ValueError, "scale must be a finite number"),
         (
-            lambda: learned.GatedOptimizer(torch.zeros(2, 2)),
-            ValueError,
-            r"initialisation must have shape \(coordinates,\), but had \(2, 2\)",
-        ),
-        (
             lambda: learned.unroll(Descent(0.1), parabola, torch.zeros(3), 1),
             ValueError,
             r"theta must have shape \(tasks, coordinates\), but had \(3,\)",
@@ -424,6 +328,11 @@ def test_gated_training_says_where_a_loss_is_not_finite(generator):
             lambda: learned.unroll(Descent(0.1), parabola, torch.zeros(1, 1), 0),
             ValueError,
             "steps must be at least 1, but was 0",
+        ),
+        (
+            lambda: learned.unroll(Descent(0.1), torch.sum, torch.zeros(2, 1), 1),
+            ValueError,
+            r"loss\(theta\) must have shape \(2,\), but had \(\)",
         ),
         (
             lambda: learned.train(Descent(0.1), None, 1, horizon=100, truncation=30),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from browser import call, put, show_figure
 
-from meta_lib.lstm_optimizer import gated_update
+from meta_lib.gated_optimizer import gated_update
 from meta_lib.moving.gated_path import GatedPath
 
 

@@ -11,9 +11,10 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from meta_lib import networks
 from meta_lib.figures.lstm_optimizer import walk
-from meta_lib.lstm_optimizer import Learned, LSTMOptimizer, unroll
+from meta_lib.lstm_optimizer import LSTMOptimizer, unroll
 from meta_lib.moving.race import SURFACES, Race
 from meta_lib.rivals.baselines import BASELINES
+from meta_lib.torch_optimizer import Learned
 
 RIVALS = ("SGD", "momentum", "RMSprop", "Adam")
 ALPHAS = ("alpha_sgd", "alpha_momentum", "alpha_rmsprop", "alpha_adam")

@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 
 from meta_lib import lstm_optimizer, maml
 from meta_lib.evaluation import estimate
-from meta_lib.lstm_optimizer import Learned, LSTMOptimizer
+from meta_lib.lstm_optimizer import LSTMOptimizer
 from meta_lib.machinery.distributed import share
 from meta_lib.machinery.runs import Run
 from meta_lib.networks import expand, loss_of, mlp, parameters_of
@@ -25,6 +25,7 @@ from meta_lib.rivals.baselines import BASELINES, RATES, descend, tune
 from meta_lib.tasks.episodes import Episode
 from meta_lib.tasks.optimizees import Optimizee, digit_networks, quadratics
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
+from meta_lib.torch_optimizer import Learned
 
 Settings = dict[str, Any]
 

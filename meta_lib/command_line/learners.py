@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from meta_lib import all_pairs, lstm_optimizer, maml, prototypes, siamese
+from meta_lib import all_pairs, gated_optimizer, maml, prototypes, siamese
 from meta_lib.command_line import experiments
 from meta_lib.command_line.experiments import Experiment
 from meta_lib.inner_rules import learned_in
@@ -182,10 +182,10 @@ def lstm_learner(settings: Settings) -> Learner:
     """Build the gated LSTM: `ways`, `filters`, `hidden`, `steps`, `tasks`, `beta`."""
     network = conv_network(settings["ways"], settings["filters"])
     loss, like = loss_of(network, F.cross_entropy), parameters_of(network)
-    optimizer = lstm_optimizer.GatedOptimizer(flatten(like), settings["hidden"])
+    optimizer = gated_optimizer.GatedOptimizer(flatten(like), settings["hidden"])
 
     def train(image_set: ImageSet, generator: Generator, run: Run) -> list[float]:
-        return lstm_optimizer.train_gated(
+        return gated_optimizer.train(
             optimizer,
             loss,
             like,
@@ -197,7 +197,7 @@ def lstm_learner(settings: Settings) -> Learner:
         )
 
     def classify(episode: Episode) -> Tensor:
-        return lstm_optimizer.classify(optimizer, network, loss, episode, settings["steps"])
+        return gated_optimizer.classify(optimizer, network, loss, episode, settings["steps"])
 
     return Learner(dict(optimizer.named_parameters()), {}, train, classify)
 

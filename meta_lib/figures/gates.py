@@ -8,7 +8,8 @@ from matplotlib.patches import Circle
 from torch import Tensor
 
 from meta_lib.figures import BLACK, BLUE, GREEN, RED, describe, subplots
-from meta_lib.lstm_optimizer import gated_update, preprocess
+from meta_lib.gated_optimizer import gated_update
+from meta_lib.lstm_optimizer import preprocess
 
 
 def cell() -> Figure:

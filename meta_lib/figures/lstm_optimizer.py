@@ -12,8 +12,9 @@ from torch.optim import Optimizer
 
 from meta_lib.evaluation import Estimate
 from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe, subplots
-from meta_lib.lstm_optimizer import Learned, LSTMOptimizer, Rule, TaskLosses
+from meta_lib.lstm_optimizer import LSTMOptimizer, Rule, TaskLosses
 from meta_lib.rivals.baselines import BASELINES, descend
+from meta_lib.torch_optimizer import Learned
 
 COLOURS = {
     "LSTM": BLUE, "SGD": BLACK, "momentum": SKY, "NAG": GREEN, "RMSprop": PURPLE, "Adam": RED,

@@ -38,7 +38,7 @@ def descend(
     """Let an optimizer work on θ for `steps` steps and return the losses, (steps + 1, tasks).
 
     `make` gets the list of parameters, [θ], and returns an optimizer of torch's kind, for instance
-    `partial(Adam, lr=0.1)` or `partial(lstm_optimizer.Learned, rule=rule)`. `loss` goes from
+    `partial(Adam, lr=0.1)` or `partial(torch_optimizer.Learned, rule=rule)`. `loss` goes from
     θ (tasks, coordinates) to one loss a task, (tasks,). The baselines act on each coordinate
     alone, so the tasks of a stack do not disturb one another. θ itself stays as it was.
 
