@@ -142,9 +142,9 @@ def loss_of(network: nn.Module, criterion: Callable[[Tensor, Tensor], Tensor]) -
     """
 
     def loss(theta: Parameters, x: Tensor, y: Tensor) -> Tensor:
-        predicted = forward(network, theta, x)
         if not _is_stack(network, theta):
-            return _one_number(criterion(predicted, y))
+            return _one_number(criterion(forward_one(network, theta, x), y))
+        predicted = forward_stack(network, theta, x)
         if criterion is F.mse_loss and predicted.shape == y.shape:
             return F.mse_loss(predicted, y, reduction="none").flatten(1).mean(dim=1)
         if criterion is F.cross_entropy and predicted.ndim == 3 and y.ndim == 2:

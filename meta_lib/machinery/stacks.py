@@ -93,13 +93,17 @@ def chain(network: nn.Module, theta: Parameters) -> Chain | None:
     found: Chain = []
     parts: list[object] = []
     for prefix, layer in layers or ():
-        own = {name: weight for name, weight in layer._parameters.items() if weight is not None}
-        if any(prefix + name not in theta for name in own):
-            return None
-        found.append((layer, {name: theta[prefix + name] for name in own}))
-        parts += [layer, *own.values()]
-    shared = len(set(map(id, parts))) < len(parts)
-    return None if shared or sum(len(weights) for _, weights in found) < len(theta) else found
+        weights: Parameters = {}
+        for name, weight in layer._parameters.items():
+            if weight is not None:
+                if prefix + name not in theta:
+                    return None
+                weights[name] = theta[prefix + name]
+                parts.append(weight)
+        found.append((layer, weights))
+        parts.append(layer)
+    once = len(set(map(id, parts))) == len(parts)
+    return found if once and len(parts) == len(found) + len(theta) else None
 
 
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -230,10 +234,15 @@ def _layers(module: nn.Module, prefix: str) -> list[tuple[str, nn.Module]] | Non
 
 def _is_untouched(module: nn.Module) -> bool:
     """Say whether nothing is hooked to the module, added to it, or in the place of its methods."""
-    own = vars(module)
-    hooks = "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"
-    added = "_buffers" if type(module) is nn.Sequential else "_modules"
-    return not any(own[name] for name in (*hooks, "_buffers", added)) and "forward" not in own
+    return not (
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        or module._buffers
+        or (module._modules and type(module) is not nn.Sequential)
+        or "forward" in vars(module)
+    )
 
 
 def _is_plain(layer: nn.Module) -> bool:
