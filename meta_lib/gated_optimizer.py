@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from meta_lib.lstm_optimizer import Step, preprocess, unroll
 from meta_lib.machinery import checks
+from meta_lib.machinery.calls import answering
 from meta_lib.machinery.device import device
 from meta_lib.machinery.runs import Run
 from meta_lib.networks import (
@@ -178,9 +179,13 @@ def train(
 def classify(
     optimizer: GatedOptimizer, network: nn.Module, loss: Loss, episode: Episode, steps: int
 ) -> Tensor:
-    """Train the network's weights on one support set with the optimizer; return query labels."""
+    """Train the network's weights on one support set with the optimizer; return query labels.
+
+    Dropout and the like rest meanwhile, and the network itself stays as it was, as in
+    `maml.classify`. Raises as `unroll` does.
+    """
     like = parameters_of(network)
     one_task = Episode(*(tensor[None] for tensor in episode))
-    with torch.no_grad():
+    with torch.no_grad(), answering():
         theta = adapt(optimizer, loss, like, one_task, steps)[0]
         return forward(network, unflatten(theta, like), episode.query_x).argmax(dim=1)

@@ -250,6 +250,25 @@ def test_an_episode_that_was_made_in_inference_mode_can_be_classified(generator)
     assert torch.equal(answers, learned.classify(optimizer, network, loss, made, 3))
 
 
+def test_a_foreign_network_answers_alike_each_time_and_stays_as_it_was(generator):
+    network = nn.Sequential(
+        nn.Linear(2, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.ReLU(), nn.Linear(8, 4)
+    )
+    network[0].requires_grad_(False)
+    loss, like, tasks = (
+        loss_of(network, F.cross_entropy),
+        parameters_of(network),
+        gated(generator)[4],
+    )
+    assert set(like) == {"1.weight", "1.bias", "4.weight", "4.bias"}
+    optimizer = learned.GatedOptimizer(flatten(like), hidden=2)
+    before = copy.deepcopy(network.state_dict())
+    first, again = (learned.classify(optimizer, network, loss, unstack(tasks)[0], 2) for _ in "12")
+    assert torch.equal(first, again) and all(module.training for module in network.modules())
+    for name, part in network.state_dict().items():
+        assert torch.equal(part, before[name]), name
+
+
 def test_a_rule_of_32_bits_adapts_a_network_of_64_and_the_other_way_round(generator):
     network, loss, like, optimizer, tasks = gated(generator)
     exact = learned.adapt(optimizer, loss, like, tasks, 3)
