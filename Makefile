@@ -71,7 +71,7 @@ test: $(VENV)/.installed
 	$(BIN)/pytest $(PARALLEL) --ignore-glob 'tests/test_built_*.py'
 	@$(MAKE) --no-print-directory alone
 	@$(MAKE) --no-print-directory book
-	$(BIN)/pytest $(PARALLEL) tests/test_built_*.py
+	$(BIN)/pytest --numprocesses auto --dist loadgroup tests/test_built_*.py
 
 # Each notebook by itself: in an empty folder, and in an environment with nothing but the wheel of
 # the library, what the wheel asks for, and Jupyter. Its outputs and its figures must be those that

@@ -52,7 +52,7 @@ def test_steps_are_make_targets(workflow):
 
 def test_ci_runs_what_the_workflows_run():
     ours = (ROOT / ".ci/run").read_text(encoding="utf-8")
-    assert "\nmake test\nmake book\nmake site\n" in ours
+    assert "\nmake test\nmake site\n" in ours
 
 
 def test_what_repeats_the_address_follows_it(tmp_path):
