@@ -114,6 +114,10 @@ benchmarks: book
 	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/figures.py
 
+# Needs both engines, so it is no part of `make test`.
+engines: book
+	$(BIN)/pytest tests/engines.py
+
 # Breaks each line of the algorithms in turn; what the tests do not notice is listed at the end.
 mutants: $(VENV)/.installed
 	$(BIN)/$(PIP) install -r tests/requirements.txt

@@ -93,8 +93,9 @@ class Firefox:
     @contextmanager
     def started(cls, folder):
         """Start it without a window, with an empty profile."""
+        name = shutil.which("firefox-esr") or "firefox"
         options = ("--headless", "--no-remote", "--profile", folder, "--remote-debugging-port", "0")
-        with process(["firefox-esr", *options], stderr=subprocess.PIPE, text=True) as firefox:
+        with process([name, *options], stderr=subprocess.PIPE, text=True) as firefox:
             for line in firefox.stderr:
                 if found := re.search(r"WebDriver BiDi listening on (\S+)", line):
                     yield cls(found[1])
