@@ -17,6 +17,8 @@ from PIL import Image
 from meta_lib.moving import stored
 
 PICTURE = "image/png"
+# The tag of a cell whose picture shows rounding itself: it is another on another machine.
+ROUNDING = "picture-of-rounding"
 # Of all points of a picture, the share that may differ, and from which difference on they do.
 SHARE, DIFFERENCE = 0.001, 32
 
@@ -25,6 +27,8 @@ def compare_outputs(cell, test, ref, skip_compare=None, texts=plugin.IPyNbCell.c
     """Compare a cell's outputs as nbval does, which leaves out the pictures, then these."""
     if not texts(cell, test, ref, skip_compare):
         return False
+    if ROUNDING in cell.cell.metadata.get("tags", []):
+        return True
     fresh, known = pictures(test), pictures(ref)
     same = len(fresh) == len(known) and all(map(same_picture, fresh, known))
     return agree(cell, same, "a picture")
