@@ -95,12 +95,12 @@ class Firefox:
         """Start it without a window, with an empty profile."""
         name = shutil.which("firefox-esr") or "firefox"
         options = ("--headless", "--no-remote", "--profile", folder, "--remote-debugging-port", "0")
-        with process([name, *options], stderr=subprocess.PIPE, text=True) as firefox:
-            for line in firefox.stderr:
-                if found := re.search(r"WebDriver BiDi listening on (\S+)", line):
-                    yield cls(found[1])
-                    return
-        raise AssertionError("Firefox did not start")
+        log = folder / "log"
+        with open(log, "w") as said, process([name, *options], stderr=said):
+            found = soon(lambda: re.search(r"BiDi listening on (\S+)", log.read_text()))
+            firefox = cls(found[1])
+            yield firefox
+            firefox.socket.close()
 
 
 class WebKit:
@@ -133,13 +133,26 @@ class WebKit:
             port = free.getsockname()[1]
         address = f"http://127.0.0.1:{port}"
         with process(["xvfb-run", "--auto-servernum", "WebKitWebDriver", f"--port={port}"]):
-            for _ in range(300):
-                try:
-                    urllib.request.urlopen(f"{address}/status", timeout=5).close()
-                    break
-                except OSError:
-                    time.sleep(0.1)
+            soon(lambda: answers(address))
             yield cls(address)
+
+
+def answers(address):
+    """Tell whether a server answers."""
+    try:
+        urllib.request.urlopen(f"{address}/status", timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def soon(look):
+    """Look until there is something, for a minute at most, and return it."""
+    for _ in range(600):
+        if found := look():
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it did not start")
 
 
 @contextmanager
