@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 import yaml
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from meta_lib.moving import stored
 
@@ -36,7 +36,7 @@ def run(path: Path) -> float:
     before = time.perf_counter()
     NotebookClient(
         notebook,
-        timeout=300,
+        timeout=600,
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
@@ -98,7 +98,7 @@ if __name__ == "__main__":
             try:
                 seconds[path.with_suffix("").as_posix()] = took = done.result()
                 said = f"{took:.0f} s"
-            except CellExecutionError as error:
+            except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
                 failed.append(path)
                 said = f"FAILED, and not stored\n{error}"
             print(f"{number} of {len(paths)}: {path}: {said}", flush=True)
