@@ -1,5 +1,6 @@
-# Two commands matter: `make book` builds the book, `make test` checks everything.
-# Both put what they need into .venv on first use, and both need only Python >= 3.11 and git.
+# Three commands matter: `make book` builds the book, `make check` checks a change in a minute or so,
+# and `make test` checks everything. All put what they need into .venv on first use, and need only
+# Python >= 3.11 and git.
 
 PYTHON    ?= python3
 VENV      := .venv
@@ -12,6 +13,8 @@ THREADS   ?= 1
 PINS      ?= requirements.txt
 NOTEBOOKS ?= $(shell find book -name '*.ipynb' -not -path '*/.*' | sort)
 
+# Errors, and nothing else.
+PIP := python -m pip --quiet --quiet --disable-pip-version-check
 # One file of tests, or one notebook, on each core.
 PARALLEL := --numprocesses auto --dist loadfile
 
@@ -23,15 +26,17 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book test alone colab notebooks results mutants benchmarks links address serve offline pdf \
-  site clean
+.PHONY: help book check test alone colab engines notebooks results mutants benchmarks links address \
+  serve offline pdf site clean
 
 help:
 	@echo "make book       build the book in $(HTML)/"
-	@echo "make test       check the code, run the notebooks, build the book and check it"
-	@echo "make alone      run each notebook by itself, with only the library's wheel and Jupyter"
-	@echo "make colab      the same with the versions that Google Colab has today"
+	@echo "make check      check what has changed since main, before a commit"
+	@echo "make test       check everything: the code, each notebook's outputs, the book's pages"
 	@echo "make notebooks  run the notebooks and store their outputs (NOTEBOOKS=... for some only)"
+	@echo "make alone      run each notebook by itself, and compare with what is stored"
+	@echo "make colab      the same with the versions that Google Colab has today"
+	@echo "make engines    move the book's figures in Firefox and in WebKit"
 	@echo "make results    list the recorded runs and make those that are missing (RUNS=... for some only)"
 	@echo "make benchmarks measure the library beside others, by THREADS=1 or more (benchmarks/README.md)"
 	@echo "make mutants    break the algorithms line by line and see what the tests notice (20 minutes)"
@@ -46,23 +51,18 @@ help:
 book: $(HTML)/.built
 	@echo "The book is in $(HTML)/: open $(HTML)/index.html in a browser, or run: make serve"
 
-# Any warning fails the build, and so does a failing cell. All pages are made anew (--all), which
-# takes seconds; what takes time is running the notebooks, and that is cached.
-$(HTML)/.built: $(VENV)/.installed _build/.library $(SOURCES)
+# From the stored outputs: nothing is run. All pages are made anew, and any warning fails the build.
+$(HTML)/.built: $(VENV)/.installed $(LIBRARY) $(SOURCES)
 	@rm -rf $(HTML)
-	@$(BIN)/jupyter-book build --all -W --keep-going -n . || { $(SHOW_FAILED_CELLS); exit 1; }
+	@$(BIN)/jupyter-book build --all -W --keep-going -n .
 	@touch $@
 
-SHOW_FAILED_CELLS = for log in $$(find $(HTML)/reports -name '*.err.log' 2>/dev/null); do \
-	  echo "FAILED CHAPTER: $${log\#$(HTML)/reports/}" | sed 's/\.err\.log$$//'; \
-	  sed -n '/^nbclient/,$$p' $$log; done
-
-# The cache knows a notebook by its own cells. When the library or a package has changed,
-# the cache goes, and every notebook is run again.
-_build/.library: $(VENV)/.installed $(LIBRARY)
-	@rm -rf _build/.jupyter_cache
-	@mkdir -p _build
-	@touch $@
+# What one wants before each commit; tests/touched.py says which tests reach what has changed.
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/typos
+	$(BIN)/pytest $(PARALLEL) -q $$($(BIN)/python tests/touched.py)
 
 test: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -71,22 +71,23 @@ test: $(VENV)/.installed
 	$(BIN)/pytest $(PARALLEL) --ignore-glob 'tests/test_built_*.py'
 	@$(MAKE) --no-print-directory alone
 	@$(MAKE) --no-print-directory book
-	$(BIN)/pytest $(PARALLEL) tests/test_built_*.py
+	$(BIN)/pytest --numprocesses auto --dist loadgroup tests/test_built_*.py
 
 # Each notebook by itself: in an empty folder, and in an environment with nothing but the wheel of
-# the library, what the wheel asks for, and Jupyter. Its outputs must be those that are stored,
-# unless PINS names other versions than the book's own.
+# the library, what the wheel asks for, and Jupyter. Its outputs and its figures must be those that
+# are stored, unless PINS names other versions than the book's own.
 ALONE := _build/alone
 alone: $(VENV)/.installed
 	@rm -rf $(ALONE) build
-	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps \
-	  --no-build-isolation --wheel-dir $(ALONE) .
+	@echo "The library's wheel, and an environment with nothing else, in $(ALONE)/ ..."
+	@$(BIN)/$(PIP) wheel --no-deps --no-build-isolation --wheel-dir $(ALONE) .
 	@rm -rf build
 	@$(PYTHON) -m venv $(ALONE)/venv
-	@$(ALONE)/venv/bin/python -m pip install --quiet --disable-pip-version-check \
+	@$(ALONE)/venv/bin/$(PIP) install --no-compile \
 	  --constraint $(PINS) $(ALONE)/*.whl ipykernel nbval pytest-xdist
 	@for notebook in $(NOTEBOOKS); do folder=$(ALONE)/run/$$(basename $$notebook .ipynb); \
-	  mkdir -p $$folder && cp $$notebook $$folder || exit 1; done
+	  mkdir -p $$folder && cp $${notebook%.ipynb}.* $$folder || exit 1; done
+	@cp tests/alone.py $(ALONE)/run/conftest.py
 	cd $(ALONE) && venv/bin/pytest $(PARALLEL) -W default run \
 	  $(if $(filter requirements.txt,$(PINS)),--nbval,--nbval-lax) \
 	  --nbval-sanitize-with $(CURDIR)/tests/nbval_sanitize.cfg
@@ -101,24 +102,25 @@ colab:
 	@$(MAKE) --no-print-directory alone PINS=_build/colab.txt
 
 notebooks: $(VENV)/.installed
-	$(BIN)/jupyter nbconvert --to notebook --inplace --execute \
-	  --ExecutePreprocessor.timeout=300 --ExecutePreprocessor.record_timing=False \
-	  --ExecutePreprocessor.store_widget_state=False $(NOTEBOOKS)
-	$(BIN)/jupyter nbconvert --coalesce-streams --inplace $(NOTEBOOKS)
+	@$(BIN)/python book/_stored/notebooks.py $(NOTEBOOKS)
 
 results: $(VENV)/.installed
 	$(BIN)/python results/make.py $(if $(RUNS),$(RUNS),--all)
 
 benchmarks: book
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	$(BIN)/$(PIP) install -r benchmarks/requirements.txt
 	@for of in maml lstm_optimizer siamese; do \
 	  $(BIN)/python benchmarks/$$of.py --threads $(THREADS) || exit 1; done
 	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/figures.py
 
+# Needs both engines, so it is no part of `make test`.
+engines: book
+	$(BIN)/pytest tests/engines.py
+
 # Breaks each line of the algorithms in turn; what the tests do not notice is listed at the end.
 mutants: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	$(BIN)/$(PIP) install -r tests/requirements.txt
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mutmut run
 	$(BIN)/mutmut results
 
@@ -154,6 +156,10 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	  echo "Python 3.11 or newer is needed. If it has another name: make PYTHON=python3.12 ..."; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 	  echo "Python cannot make an environment. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@echo "PyTorch into $(VENV)/: the largest part by far ..."
+	@$(BIN)/$(PIP) install --constraint requirements.txt torch
+	@echo "The other packages of requirements.txt ..."
+	@$(BIN)/$(PIP) install -r requirements.txt
+	@echo "The library ..."
+	@$(BIN)/$(PIP) install --no-deps -e .
 	@touch $@

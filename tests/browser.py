@@ -5,7 +5,7 @@ Everything is served from here; whatever asks another host is refused, and noted
 
 import functools
 import gzip
-import json
+import io
 import os
 import shutil
 from contextlib import contextmanager
@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from ipywidgets.embed import embed_data
 
 from meta_lib import moving
+from meta_lib.moving import stored
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 HERE = "http://book.test"
@@ -106,10 +107,19 @@ def put(figure, **values):
 
 
 @contextmanager
-def served(folder: Path):
-    """Serve a folder on this machine and give its address."""
+def served(folder: Path, first=b""):
+    """Serve a folder on this machine and give its address. In each page's head, put `first`."""
 
     class Quiet(SimpleHTTPRequestHandler):
+        def send_head(self):
+            if not (first and self.path.endswith(".html")):
+                return super().send_head()
+            page = Path(self.translate_path(self.path)).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            return io.BytesIO(page.replace(b"<head>", b"<head>" + first, 1))
+
         def log_message(self, *_):
             pass
 
@@ -151,17 +161,11 @@ def _answer(route, html):
 
 def _page_of(widget):
     still, _ = widget._repr_mimebundle_()
-    data = embed_data(views=[widget], drop_defaults=False)
-    (view,) = data["view_specs"]
-
-    def script(kind, content):
-        content = json.dumps(content).replace("</", "<\\/")
-        return f'<script type="application/vnd.jupyter.widget-{kind}+json">{content}</script>'
-
+    models = embed_data(views=[widget], drop_defaults=False)["manager_state"]["state"]
+    figure = stored.own(models[widget.model_id])
     host = (moving.FOLDER / "host.js").read_text(encoding="utf-8")
     return (
         '<!doctype html><html lang="en"><title>A figure</title><link rel="icon" href="data:,">'
         f'<body><div class="moving-output"><img alt="{still["text/plain"]}">'
-        f"{script('view', view)}</div>{script('state', data['manager_state'])}"
-        f"<script>{host}</script>"
+        f"{stored.embedded(figure)}</div><script>{host}</script>"
     )

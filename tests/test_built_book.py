@@ -22,9 +22,12 @@ WITHOUT_PAGE = ("checks", "commands", "figures", "moving", "options")
 PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html"))
 PAGES = [page for page in PAGES if not page.startswith("_")]
 
-pytestmark = pytest.mark.skipif(
-    not (HTML / ".built").exists(), reason="THE BOOK HAS NOT BEEN BUILT: run `make book` first"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not (HTML / ".built").exists(), reason="THE BOOK HAS NOT BEEN BUILT: run `make book` first"
+    ),
+    pytest.mark.xdist_group("book"),  # each page is parsed once
+]
 
 
 @cache

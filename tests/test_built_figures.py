@@ -1,12 +1,12 @@
 """The moving figures on the pages of the built book, in a browser that reaches nothing else."""
 
 import gzip
-import json
 import re
 from pathlib import Path
 
 import pytest
 from browser import served, watched
+from test_built_book import soup
 
 HTML = Path(__file__).parents[1] / "_build" / "html"
 MARK = 'class="moving-output'
@@ -28,10 +28,32 @@ def address():
         yield here
 
 
-@pytest.fixture(params=PAGES)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(page, marks=pytest.mark.xdist_group(page)) for page in PAGES],
+)
 def page(request):
     """Go through the pages that have a moving figure."""
     return request.param
+
+
+@pytest.fixture(scope="module")
+def tab(browser, address, page):
+    """Open a page once for all that its figures are asked."""
+    tab = watched(browser, width=1200)
+    opened(tab, address, page)
+    yield tab
+    tab.context.close()
+
+
+@pytest.fixture
+def figures(tab):
+    """Set a page's figures back to their start, and see afterwards that nothing went wrong."""
+    found = tab.locator(".moving-figure").all()
+    for figure in found:
+        figure.get_by_role("button", name="Reset").press("Enter")
+    yield found
+    assert not tab.faults
 
 
 def opened(tab, address, page):
@@ -65,15 +87,16 @@ def test_there_are_figures():
     assert len(PAGES) >= 10
 
 
-def test_every_control_answers_to_the_keyboard(tab, address, page):
-    for figure in opened(tab, address, page):
+def test_every_control_answers_to_the_keyboard(tab, figures, page):
+    for figure in figures:
         for slider in figure.locator("input[type=range]:visible").all():
             name = slider.get_attribute("name")
             slider.focus()
             ways = ("ArrowRight", "ArrowLeft", "Home", "End")
             value = slider.input_value()
-            answers = [moved(tab, figure, lambda w=way: tab.keyboard.press(w)) for way in ways]
-            assert any(answers), f"{page}: the slider {name}"
+            assert any(moved(tab, figure, lambda w=way: tab.keyboard.press(w)) for way in ways), (
+                f"{page}: the slider {name}"
+            )
             slider.fill(value)
         for box in figure.locator("input[type=checkbox]:visible").all():
             box.focus()
@@ -92,8 +115,8 @@ def test_every_control_answers_to_the_keyboard(tab, address, page):
             )
 
 
-def test_every_slider_answers_to_the_mouse(tab, address, page):
-    for figure in opened(tab, address, page):
+def test_every_slider_answers_to_the_mouse(tab, figures, page):
+    for figure in figures:
         for slider in figure.locator("input[type=range]:visible").all():
             size = slider.bounding_box()
 
@@ -105,8 +128,8 @@ def test_every_slider_answers_to_the_mouse(tab, address, page):
             )
 
 
-def test_the_ends_of_every_slider_are_sound(tab, address, page):
-    for figure in opened(tab, address, page):
+def test_the_ends_of_every_slider_are_sound(tab, figures, page):
+    for figure in figures:
         for slider in figure.locator("input[type=range]:visible").all():
             for key in ("Home", "End"):
                 slider.focus()
@@ -116,8 +139,8 @@ def test_the_ends_of_every_slider_are_sound(tab, address, page):
                 assert said and not re.search(r"NaN|undefined|\[object", said), f"{page}: {said}"
 
 
-def test_every_control_has_a_name(tab, address, page):
-    for figure in opened(tab, address, page):
+def test_every_control_has_a_name(figures, page):
+    for figure in figures:
         for one in figure.locator("input, select").all():
             key = one.get_attribute("id")
             named = one.get_attribute("aria-label") or figure.locator(f"label[for='{key}']").count()
@@ -126,14 +149,13 @@ def test_every_control_has_a_name(tab, address, page):
             assert one.text_content().strip() or one.get_attribute("aria-label"), page
 
 
-@pytest.mark.parametrize("width", [360, 1200])
-def test_nothing_sticks_out(browser, address, page, width):
-    tab = watched(browser, width=width)
-    opened(tab, address, page)
-    tab.wait_for_timeout(300)
-    for figure in tab.locator(".moving-figure").all():
-        assert figure.evaluate("(at) => at.scrollWidth - at.clientWidth") <= 1, page
-    tab.context.close()
+def test_nothing_sticks_out(browser, address, figures, page):
+    narrow = watched(browser, width=360)
+    opened(narrow, address, page)
+    narrow.wait_for_timeout(300)
+    for one in (*figures, *narrow.locator(".moving-figure").all()):
+        assert one.evaluate("(at) => at.scrollWidth - at.clientWidth") <= 1, page
+    narrow.context.close()
 
 
 def test_without_javascript_each_figure_is_a_described_picture(browser, address, page):
@@ -145,9 +167,8 @@ def test_without_javascript_each_figure_is_a_described_picture(browser, address,
     tab.context.close()
 
 
-def test_what_figures_bring_along_is_light(tab, address, page):
+def test_what_figures_bring_along_is_light(page):
     """At most 300 KB compressed of scripts and data."""
-    opened(tab, address, page)
-    stored = tab.locator('script[type="application/vnd.jupyter.widget-state+json"]').text_content()
-    assert json.loads(stored)["state"]
-    assert len(gzip.compress(stored.encode())) <= HEAVIEST
+    stored = soup(page).select(".moving-output > script[type='application/json']")
+    assert stored
+    assert sum(len(gzip.compress(one.get_text().encode())) for one in stored) <= HEAVIEST

@@ -15,10 +15,19 @@ from test_built_book import HTML, PAGES, ROOT, asked_for, report, soup
 from test_built_figures import PAGES as WITH_FIGURES
 from test_built_figures import moved, opened
 
-pytestmark = pytest.mark.skipif(not (HTML / ".built").exists(), reason="`make book` first")
+pytestmark = [
+    pytest.mark.skipif(not (HTML / ".built").exists(), reason="`make book` first"),
+    pytest.mark.xdist_group("offline"),  # one zip and one PDF for all
+]
 
 
-def make(what, *arguments):
+def made(target, ending):
+    """Make what `make site` will publish, if it is not there yet."""
+    subprocess.run(["make", "--silent", target], cwd=ROOT, check=True)
+    return HTML.parent / f"learning-to-learn.{ending}"
+
+
+def run(what, *arguments):
     """Run one of the scripts, as the Makefile does."""
     script = ROOT / "book/_offline" / f"{what}.py"
     subprocess.run([sys.executable, script, *map(str, arguments)], check=True)
@@ -28,16 +37,15 @@ def make(what, *arguments):
 def folder(tmp_path_factory):
     """Unpack the zip somewhere, in a folder with a space in its name."""
     place = tmp_path_factory.mktemp("a place")
-    make("archive", HTML, place / "book.zip")
-    with zipfile.ZipFile(place / "book.zip") as archive:
+    with zipfile.ZipFile(made("offline", "zip")) as archive:
         archive.extractall(place)
-    return place / "book"
+    return place / "learning-to-learn"
 
 
 def test_the_same_pages_make_the_same_zip(tmp_path):
-    for name in "ab":
-        make("archive", HTML, tmp_path / name / "book.zip")
-    assert (tmp_path / "a/book.zip").read_bytes() == (tmp_path / "b/book.zip").read_bytes()
+    again = tmp_path / "learning-to-learn.zip"
+    run("archive", HTML, again)
+    assert again.read_bytes() == made("offline", "zip").read_bytes()
 
 
 def test_the_zip_has_all_that_its_pages_ask_for_and_link(folder):
@@ -103,20 +111,16 @@ def test_figures_move_from_the_file_system(tab, folder, page):
     for figure in opened(tab, folder.as_uri(), page):
         slider = figure.locator("input[type=range]:visible").first
         slider.focus()
-        answers = [
-            moved(tab, figure, lambda k=key: tab.keyboard.press(k)) for key in ("Home", "End")
-        ]
-        assert any(answers)
+        ends = ("Home", "End")
+        assert any(moved(tab, figure, lambda k=key: tab.keyboard.press(k)) for key in ends)
 
 
 @pytest.fixture(scope="module")
-def pdf(tmp_path_factory):
+def pdf():
     """Print the book."""
     if CHROMIUM is None:
         pytest.skip("NO CHROMIUM: the PDF was NOT tested. Install it, or set CHROMIUM=")
-    target = tmp_path_factory.mktemp("print") / "book.pdf"
-    make("pdf", HTML, target)
-    return PdfReader(target)
+    return PdfReader(made("pdf", "pdf"))
 
 
 def test_the_pdf_is_the_whole_book_in_order(pdf):
@@ -168,7 +172,7 @@ def test_the_site_links_zip_and_pdf_on_every_page(tmp_path):
     files = [tmp_path / "book.zip", tmp_path / "book.pdf"]
     for file in files:
         file.write_bytes(b"")
-    make("site", HTML, *files, tmp_path / "site")
+    run("site", HTML, *files, tmp_path / "site")
     for page in PAGES:
         text = (tmp_path / "site" / page).read_text(encoding="utf-8")
         links = re.findall(r'href="((?:\.\./)*downloads/[^"]*)"', text)

@@ -104,7 +104,7 @@ def test_without_javascript_the_picture_stays(browser):
     page = watched(browser, java_script_enabled=False)
     page.set_content(
         '<div class="moving-output"><img alt="still"></div>'
-        '<script type="application/vnd.jupyter.widget-view+json">{}</script>'
+        '<script type="application/json">{}</script>'
     )
     assert page.locator("img").count() == 1
     page.context.close()

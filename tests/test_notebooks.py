@@ -1,6 +1,7 @@
 """What must hold for every stored notebook; none is run here."""
 
 import ast
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +43,7 @@ MACHINE_PATH = re.compile(r"/home/|/root/|/tmp/|/Users/|[A-Z]:\\|site-packages")
 MEMORY_ADDRESS = re.compile(r"0x[0-9a-f]{6,}", re.IGNORECASE)
 TIMING = re.compile(r"\d[^\S\n]?(?:s|ms|µs|us|sec|secs|seconds?|minutes?|min)\b")
 TAG_OR_SCRIPT = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+VIEW = "application/vnd.jupyter.widget-view+json"
 NETWORK = re.compile(r"\b(?:import|from)\s+(?:requests|urllib|httpx?)\b|\bcdn\b|jsdelivr|unpkg")
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(\s*<?([^\s)>]+)>?(?:\s+\"[^\"]*\")?\s*\)")
 PAPER = re.compile(r"https?://(?:[\w.]*arxiv\.org|(?:dx\.)?doi\.org)/[^\s)>\]\"'`]+")
@@ -166,10 +168,25 @@ def test_has_no_stored_error(notebook):
     report(faults, "stored errors")
 
 
-def test_stores_no_timing_and_no_widget_state(notebook):
+def test_stores_no_timing_and_no_widget(notebook):
+    """A widget without a kernel is an error in JupyterLab; without it, the picture is shown."""
     assert "widgets" not in notebook.metadata, "widget state is stored in the notebook's metadata"
     faults = [f"cell {i}" for i, c in of_kind(notebook, "code") if "execution" in c.metadata]
     report(faults, "cells with the time of their last run in their metadata")
+    faults = [
+        f"cell {i}" for i, _, output in code_outputs(notebook) if VIEW in output.get("data", ())
+    ]
+    report(faults, "stored by hand, and not by `make notebooks`")
+
+
+def test_each_stored_figure_has_its_picture(name, notebook):
+    beside = (ROOT / name).with_suffix(".figures.json")
+    figures = json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else []
+    told = [
+        output.data.get("text/plain") for *_, output in code_outputs(notebook) if "data" in output
+    ]
+    faults = [each["state"]["name"] for each in figures if each["state"]["description"] not in told]
+    report(faults, "without the picture that it was stored with")
 
 
 def test_code_cells_are_short(notebook):
@@ -194,9 +211,9 @@ def test_reads_well_without_myst(notebook):
 
 def test_plain_nbconvert_leaves_no_marks(notebook):
     """GitHub's preview and Colab know Markdown and formulas, and nothing of MyST."""
-    page = BeautifulSoup(
-        HTMLExporter(embed_images=False).from_notebook_node(notebook)[0], "html.parser"
-    )
+    notebook.cells = [cell for _, cell in of_kind(notebook, "markdown")]  # the rest takes long
+    html, _ = HTMLExporter(embed_images=False).from_notebook_node(notebook)
+    page = BeautifulSoup(html, "html.parser")
     faults = []
     for cell in page.select(".jp-MarkdownCell .jp-RenderedMarkdown"):
         faults += [str(code) for code in cell.select('code[class*="{"]')]

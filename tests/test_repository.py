@@ -47,12 +47,13 @@ def test_rights_are_small(workflow):
 def test_steps_are_make_targets(workflow):
     commands = [step["run"] for step in steps(workflow) if "run" in step]
     for command in commands:
-        assert re.fullmatch(r"make (\w+)", command) and command.split()[1] in TARGETS
+        target = re.fullmatch(r"make (\w+)", command)
+        assert target and target[1] in TARGETS or command.startswith("sudo apt-get install ")
 
 
 def test_ci_runs_what_the_workflows_run():
     ours = (ROOT / ".ci/run").read_text(encoding="utf-8")
-    assert "\nmake test\nmake book\nmake site\n" in ours
+    assert "\nmake test\nmake site\n" in ours
 
 
 def test_what_repeats_the_address_follows_it(tmp_path):

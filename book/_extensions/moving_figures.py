@@ -1,38 +1,58 @@
-"""Put the moving figures on the pages: the still picture, its widget, and what runs it.
+"""Put the moving figures on the pages: the still picture, what is stored of it, what runs it.
 
-A cell that shows a moving figure has two outputs in one, the widget and its picture. MyST-NB keeps
-the one it likes better; here both stay, side by side. `host.js` puts the widget in the picture's
-place; without JavaScript, and on paper, the picture remains.
+The notebook has the picture; beside the notebook lies what `make notebooks` has stored of the
+figures, in the order in which they are shown. `host.js` puts the figure in the picture's place;
+without JavaScript, and on paper, the picture remains.
 """
 
+import json
 from pathlib import Path
 
 from docutils import nodes
+from sphinx.util import logging
 
-import meta_lib.moving
+from meta_lib.moving import FOLDER
+from meta_lib.moving.stored import ENDING, embedded
 
-VIEW = "application/vnd.jupyter.widget-view+json"
+logger = logging.getLogger(__name__)
 
 
-def keep_both(app, doctree):
-    """Take the widget out of the outputs that MyST-NB chooses from, and set it beside them."""
+def add_stored(app, doctree):
+    """Set each figure beside its picture, which has the same description."""
+    path = Path(app.srcdir, app.env.docname + ENDING)
+    figures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     for bundle in list(doctree.findall(nodes.container)):
-        if bundle.get("nb_element") == "mime_bundle":
-            for widget in [each for each in bundle.children if each.get("mime_type") == VIEW]:
-                bundle.remove(widget)
-                both = nodes.container(classes=["moving-output"])
-                bundle.replace_self(both)
-                both += [bundle, *widget.children]
+        if figures and description(bundle) == words(figures[0]["state"]["description"]):
+            both = nodes.container(classes=["moving-output"])
+            bundle.replace_self(both)
+            both += [bundle, nodes.raw("", embedded(figures.pop(0)), format="html")]
+    for figure in figures:
+        name = figure["state"]["name"]
+        logger.warning("%s has no picture for the figure %s", app.env.docname, name)
+
+
+def description(bundle):
+    """Return an output's text, or None where there is none."""
+    if bundle.get("nb_element") == "mime_bundle":
+        for output in bundle.children:
+            if output["mime_type"] == "text/plain":
+                return words(output.astext())
+    return None
+
+
+def words(text):
+    """Return a text with single spaces."""
+    return " ".join(text.split())
 
 
 def add_host(app, page, template, context, doctree):
     """Add the script to the pages that have a moving figure."""
     if "moving-output" in context.get("body", ""):
-        script = Path(meta_lib.moving.FOLDER, "host.js").read_text(encoding="utf-8")
+        script = Path(FOLDER, "host.js").read_text(encoding="utf-8")
         app.add_js_file(None, body=script, type="module")  # runs when the page is there
 
 
 def setup(app):
-    app.connect("doctree-read", keep_both)
+    app.connect("doctree-read", add_stored)
     app.connect("html-page-context", add_host)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

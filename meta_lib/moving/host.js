@@ -1,8 +1,7 @@
 // Runs the moving figures of a page that has no kernel: it reads the state that was stored with the
 // page, and gives each figure's module a model as anywidget does.
 
-const STATE = 'script[type="application/vnd.jupyter.widget-state+json"]';
-const VIEW = 'script[type="application/vnd.jupyter.widget-view+json"]';
+const STORED = '.moving-output > script[type="application/json"]';
 
 // Whether a value from the address is of the kind that the figure starts with.
 function alike(value, start) {
@@ -11,11 +10,11 @@ function alike(value, start) {
 }
 
 // A figure's values: what was stored, and what the page's address says of them.
-function modelOf(stored) {
-  const values = { ...stored.state, kernel: false }, listeners = new Map();
-  for (const { path, data } of stored.buffers ?? []) {
+function modelOf({ state, buffers }) {
+  const values = { ...state, kernel: false }, listeners = new Map();
+  for (const [name, data] of Object.entries(buffers)) {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
-    values[path[0]] = new DataView(bytes.buffer);
+    values[name] = new DataView(bytes.buffer);
   }
   const names = Object.keys(values.start), key = (name) => `${values.name}.${name}`;
   const address = new URL(location.href);
@@ -53,29 +52,27 @@ function modelOf(stored) {
   };
 }
 
-async function run(view, { state, buffers }) {
-  const model = modelOf({ state, buffers });
-  const module = await import(URL.createObjectURL(new Blob([state._esm], { type: "text/javascript" })));
+async function run(place, stored) {
+  const model = modelOf(stored);
+  const module = await import(URL.createObjectURL(new Blob([stored.script], { type: "text/javascript" })));
   if (!document.getElementById("moving-style")) {
     const style = Object.assign(document.createElement("style"), { id: "moving-style" });
-    style.textContent = state._css;
+    style.textContent = stored.style;
     document.head.append(style);
   }
   const figure = document.createElement("div");
   figure.className = "moving-figure";
   Object.assign(figure, { model, module });
-  view.before(figure);
+  place.before(figure);
   module.default.render({ model, el: figure });
-  // The still picture stands beside its view, in the same output.
-  view.closest(".moving-output")?.querySelectorAll(":scope > :not(.moving-figure, script)").forEach((one) => one.remove());
+  // The still picture stands beside what is stored, in the same output.
+  place.parentElement.querySelectorAll(":scope > :not(.moving-figure, script)").forEach((one) => one.remove());
 }
 
 async function start() {
-  const stored = JSON.parse(document.querySelector(STATE)?.textContent ?? '{"state": {}}').state;
-  for (const view of document.querySelectorAll(VIEW)) {
-    const { state, buffers } = stored[JSON.parse(view.textContent).model_id] ?? {};
+  for (const place of document.querySelectorAll(STORED)) {
     // A figure that cannot run stays a picture, and the others move.
-    if (state?._esm) await run(view, { state, buffers }).catch((error) => console.error(error));
+    await run(place, JSON.parse(place.textContent)).catch((error) => console.error(error));
   }
   document.documentElement.dataset.moving = "ready";
 }
