@@ -6,6 +6,7 @@ of size tasks, the weights included. Used in part 3, "MAML".
 
     linear layer          one batched matrix product
     convolution           one grouped convolution, the tasks side by side as groups of channels
+    max-pooling           on these channels too
     batch normalisation   torch's own on these channels: each task has its own statistics
     the first block       convolution, batch normalisation and ReLU in one matrix product
     any other layer       task by task
@@ -51,6 +52,8 @@ def forward_stack(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
             x = convolve(x, layer, **weights)
         elif isinstance(layer, BatchNorm):
             x = normalise(x, layer, **weights)
+        elif isinstance(layer, nn.MaxPool2d):
+            x = _apart(layer(_side_by_side(x)), len(x))
         elif isinstance(layer, nn.ReLU | nn.Tanh | nn.Sigmoid):
             x = layer(x)
         else:
