@@ -13,13 +13,13 @@ gradient: all tasks take their inner step at once.
 
 The relatives of MAML are arguments. First-order MAML: `first_order`. ANIL (Raghu et al. 2020,
 https://arxiv.org/abs/1909.09157) and Meta-SGD (Li et al. 2017, https://arxiv.org/abs/1707.09835):
-`alpha`, by `head_rates` and `learned_rates`. The multi-step loss of MAML++ (Antoniou, Edwards &
-Storkey 2019, https://arxiv.org/abs/1810.09502): `step_weights`. Reptile (Nichol, Achiam & Schulman
-2018, https://arxiv.org/abs/1803.02999) has a meta-loss of its own, `reptile_loss`.
+`alpha`, by `head_rates` and `learned_rates`. The rates and the multi-step loss of MAML++ (Antoniou,
+Edwards & Storkey 2019, https://arxiv.org/abs/1810.09502): `alpha`, by `layer_rates`, and
+`step_weights`. Reptile (Nichol, Achiam & Schulman 2018, https://arxiv.org/abs/1803.02999) has a
+meta-loss of its own, `reptile_loss`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,10 @@ from meta_lib.training import first_lost, minimise
 Alpha = float | dict[str, float | Tensor]
 """The inner rate: one number for all weights, or a rate for each weight by name, a number or a
 tensor of the weight's shape. A weight without a rate is not adapted."""
+
+Alphas = Alpha | list[Alpha]
+"""The inner rates: the same in all steps, or one `Alpha` for each step, of which the last serves
+all steps after it too."""
 
 
 def inner_step(
@@ -65,7 +69,7 @@ def adapt(
     phi: Parameters,
     support_x: Tensor,
     support_y: Tensor,
-    alpha: Alpha,
+    alpha: Alphas,
     steps: int = 1,
     first_order: bool = False,
 ) -> Parameters:
@@ -78,8 +82,8 @@ def adapt(
     """
     _check(phi, support_x, support_y, alpha, steps)
     theta = phi
-    for _ in range(steps):
-        theta = inner_step(loss, theta, support_x, support_y, alpha, first_order)
+    for rates in each_step(alpha, steps):
+        theta = inner_step(loss, theta, support_x, support_y, rates, first_order)
     return theta
 
 
@@ -87,7 +91,7 @@ def meta_loss(
     loss: Loss,
     phi: Parameters,
     episodes: Episode,
-    alpha: Alpha,
+    alpha: Alphas,
     steps: int = 1,
     first_order: bool = False,
     step_weights: Sequence[float] | None = None,
@@ -113,8 +117,8 @@ def meta_loss(
         return losses.mean()
 
     theta, along = expand(phi, tasks), []
-    for _ in range(steps):
-        theta = inner_step(loss, theta, episodes.support_x, episodes.support_y, alpha, first_order)
+    for rates in each_step(alpha, steps):
+        theta = inner_step(loss, theta, episodes.support_x, episodes.support_y, rates, first_order)
         along.append(theta)
     if step_weights is None:
         return query_loss(theta)
@@ -125,7 +129,7 @@ def meta_gradient(
     loss: Loss,
     phi: Parameters,
     episodes: Episode,
-    alpha: Alpha,
+    alpha: Alphas,
     steps: int = 1,
     first_order: bool = False,
     step_weights: Sequence[float] | None = None,
@@ -167,6 +171,35 @@ def learned_rates(phi: Parameters, alpha: float) -> dict[str, Tensor]:
     return {name: torch.full_like(w, alpha).requires_grad_() for name, w in phi.items()}
 
 
+def layer_rates(phi: Parameters, alpha: float, steps: int) -> list[Alpha]:
+    """Return MAML++'s inner rates: in each step one for each tensor of weights, to be learned.
+
+    Antoniou, Edwards & Storkey (2019), https://arxiv.org/abs/1810.09502. Few numbers, so that they
+    are soon learned: a layer that is to stay gets a rate near 0, a head a large one.
+    """
+    return [{n: w.new_tensor(alpha).requires_grad_() for n, w in phi.items()} for _ in range(steps)]
+
+
+def each_step(alpha: Alphas, steps: int) -> list[Alpha]:
+    """Return the inner rates of each of `steps` steps."""
+    if isinstance(alpha, list):
+        return [alpha[min(step, len(alpha) - 1)] for step in range(steps)]
+    return [alpha] * steps
+
+
+def learned(alpha: Alphas) -> dict[str, Tensor]:
+    """Return the rates that are learned, by the names that they have in a checkpoint."""
+    by_step = {f"{step}.": rates for step, rates in enumerate(alpha)} if (
+        isinstance(alpha, list)) else {"": alpha}  # fmt: skip
+    return {
+        f"alpha.{step}{name}": rate
+        for step, rates in by_step.items()
+        if isinstance(rates, dict)
+        for name, rate in rates.items()
+        if isinstance(rate, Tensor) and rate.requires_grad
+    }
+
+
 def reptile_loss(
     loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int
 ) -> Tensor:
@@ -177,7 +210,7 @@ def reptile_loss(
 
     Raises TypeError unless `alpha` is one number for all weights; else as `adapt` does.
     """
-    if isinstance(alpha, dict):
+    if isinstance(alpha, dict | list):
         raise TypeError("alpha must be one number for Reptile, but was a rate for each weight")
     x = torch.cat([episodes.support_x, episodes.query_x], dim=1)
     y = torch.cat([episodes.support_y, episodes.query_y], dim=1)
@@ -193,7 +226,7 @@ def train(
     loss: Loss,
     sample: Callable[[], Episode],
     iterations: int,
-    alpha: Alpha,
+    alpha: Alphas,
     beta: float = 1e-3,
     steps: int = 1,
     first_order: bool = False,
@@ -207,7 +240,7 @@ def train(
 
     Returns φ and the meta-losses. The outer steps are Adam's, as in the paper's code; the
     network itself stays as it was. Rates in `alpha` that require a gradient are learned too, in
-    place (Meta-SGD). With `reptile` the meta-loss is `reptile_loss`. `chunk` is as in
+    place (Meta-SGD, MAML++). With `reptile` the meta-loss is `reptile_loss`. `chunk` is as in
     `meta_gradient`, and `decay` as in `training.minimise`. `run` says where checkpoints and the log
     go (`runs`).
 
@@ -215,9 +248,7 @@ def train(
     which task and after how many inner steps.
     """
     phi = {name: weight.requires_grad_() for name, weight in parameters_of(network).items()}
-    rates = alpha if isinstance(alpha, dict) else {}
-    learned = {f"alpha.{name}": rate for name, rate in rates.items() if _is_learned(rate)}
-    weights = phi | learned
+    weights = phi | learned(alpha)
     episodes: Episode
 
     def mean(tasks: Episode) -> Tensor:
@@ -244,7 +275,7 @@ def train(
 
 
 def classify(
-    network: nn.Module, loss: Loss, phi: Parameters, episode: Episode, alpha: Alpha, steps: int = 1
+    network: nn.Module, loss: Loss, phi: Parameters, episode: Episode, alpha: Alphas, steps: int = 1
 ) -> Tensor:
     """Adapt φ to an episode's support set and return the labels of its queries, (queries,).
 
@@ -257,19 +288,28 @@ def classify(
         return forward(network, theta, episode.query_x).argmax(dim=-1)
 
 
-def diagnose(loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int) -> str:
+def diagnose(loss: Loss, phi: Parameters, episodes: Episode, alpha: Alphas, steps: int) -> str:
     """Return where adaptation first leaves the finite numbers: task, inner step and α."""
     theta = expand({name: weight.detach() for name, weight in phi.items()}, len(episodes.support_x))
     losses = []
     with torch.no_grad():
-        for _ in range(steps + 1):
+        for rates in each_step(alpha, steps + 1):
             losses.append(loss(theta, episodes.support_x, episodes.support_y))
-            theta = inner_step(loss, theta, episodes.support_x, episodes.support_y, alpha)
-    shown = "one rate for each weight" if isinstance(alpha, dict) else alpha
+            theta = inner_step(loss, theta, episodes.support_x, episodes.support_y, rates)
+    shown = alpha if isinstance(alpha, float) else "one rate for each weight"
     return f"{first_lost(torch.stack(losses))}, with alpha = {shown}."
 
 
-def _check(phi: Parameters, x: Tensor, y: Tensor, alpha: Alpha, steps: int) -> None:
+def _check(phi: Parameters, x: Tensor, y: Tensor, alpha: Alphas, steps: int) -> None:
+    checks.whole_number("steps", steps, at_least=0)
+    if alpha == []:
+        raise ValueError("alpha must give a rate to at least one weight, but was empty")
+    for rates in each_step(alpha, max(steps, 1)):
+        _check_rates(phi, rates)
+    checks.shape("support_y", y, f"({len(x)}, …)", y.shape[:1] == x.shape[:1])
+
+
+def _check_rates(phi: Parameters, alpha: Alpha) -> None:
     if alpha == {}:
         raise ValueError("alpha must give a rate to at least one weight, but was empty")
     for name, rate in (alpha if isinstance(alpha, dict) else {"": alpha}).items():
@@ -277,9 +317,3 @@ def _check(phi: Parameters, x: Tensor, y: Tensor, alpha: Alpha, steps: int) -> N
             raise ValueError(f"alpha must name weights among {', '.join(phi)}, but named {name!r}")
         if not isinstance(rate, Tensor):
             checks.positive(f"alpha[{name!r}]" if name else "alpha", rate)
-    checks.whole_number("steps", steps, at_least=0)
-    checks.shape("support_y", y, f"({len(x)}, …)", y.shape[:1] == x.shape[:1])
-
-
-def _is_learned(rate: float | Tensor) -> TypeGuard[Tensor]:
-    return isinstance(rate, Tensor) and rate.requires_grad

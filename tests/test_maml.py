@@ -285,6 +285,33 @@ def test_learned_rates_have_the_gradient_of_the_closed_form():
     assert rates["t"].grad.item() == pytest.approx(expected)
 
 
+def test_rates_may_differ_from_step_to_step():
+    phi, x, y = phi_of(0.7), torch.tensor(3.0), torch.tensor(-1.0)
+    theta = maml.adapt(parabola, phi, x[None], y[None], [0.1, {"t": 0.2}], 3)
+    expected = 0.7
+    for alpha in (0.1, 0.2, 0.2):  # the last serves all steps after it
+        expected -= alpha * 3 * (expected + 1)
+    assert theta["t"].item() == pytest.approx(expected)
+
+
+def test_layer_rates_have_the_gradient_of_finite_differences(generator):
+    network = mlp(1, 3, 1, activation=torch.nn.Tanh)
+    loss, phi = loss_of(network, F.mse_loss), parameters_of(network)
+    tasks = sample_points(sample_waves(3, generator), 4, 4, generator)
+    rates = maml.layer_rates(phi, 0.1, 2)
+    assert list(maml.learned(rates)) == [f"alpha.{step}.{name}" for step in (0, 1) for name in phi]
+    maml.meta_loss(loss, phi, tasks, rates, 2).backward()
+    for step in (0, 1):
+        for name in phi:
+            ends = []
+            for move in (1e-5, -1e-5):
+                moved = [{n: rate.detach().clone() for n, rate in own.items()} for own in rates]
+                moved[step][name] += move
+                ends.append(maml.meta_loss(loss, phi, tasks, moved, 2).item())
+            slope = (ends[0] - ends[1]) / 2e-5
+            assert rates[step][name].grad.item() == pytest.approx(slope, rel=1e-5, abs=1e-9)
+
+
 def test_meta_sgd_learns_a_rate_for_each_weight(generator):
     network = mlp(1, 10, 1)
     loss = loss_of(network, F.mse_loss)
@@ -385,6 +412,7 @@ def test_training_makes_new_waves_easier_to_fit(generator):
         {"reptile": True},
         {"alpha": "head"},
         {"alpha": "learned"},
+        {"alpha": "layers"},
     ],
     ids=str,
 )
@@ -392,7 +420,12 @@ def test_training_takes_adams_steps_on_the_meta_loss(variation, generator):
     network = mlp(1, 4, 1, activation=torch.nn.Tanh)
     loss, by_hand = loss_of(network, F.mse_loss), parameters_of(network)
     batches = [sample_points(sample_waves(3, generator), 4, 4, generator) for _ in range(3)]
-    rates = {"head": maml.head_rates, "learned": maml.learned_rates}.get(variation.get("alpha"))
+    kinds = {
+        "head": maml.head_rates,
+        "learned": maml.learned_rates,
+        "layers": lambda phi, alpha: maml.layer_rates(phi, alpha, 2),
+    }
+    rates = kinds.get(variation.get("alpha"))
     alphas = [rates(by_hand, 0.1) if rates else 0.1 for _ in range(2)]
     options = {name: value for name, value in variation.items() if name != "alpha"}
 
@@ -402,7 +435,8 @@ def test_training_takes_adams_steps_on_the_meta_loss(variation, generator):
     )
 
     by_hand = {name: weight.requires_grad_() for name, weight in by_hand.items()}
-    learned = [*alphas[1].values()] if variation.get("alpha") == "learned" else []
+    learned = [*maml.learned(alphas[1]).values()]
+    assert bool(learned) == (variation.get("alpha") in ("learned", "layers"))
     adam = torch.optim.Adam([*by_hand.values(), *learned], lr=0.01)
     reptile = options.pop("reptile", False)
     for batch, expected in zip(batches, losses, strict=True):
@@ -416,7 +450,7 @@ def test_training_takes_adams_steps_on_the_meta_loss(variation, generator):
         adam.step()
     torch.testing.assert_close(flatten(phi), flatten(by_hand).detach())
     if learned:
-        torch.testing.assert_close(flatten(alphas[0]), flatten(alphas[1]))
+        torch.testing.assert_close(maml.learned(alphas[0]), maml.learned(alphas[1]))
 
 
 def test_one_step_with_second_derivatives_is_the_default(generator):
@@ -515,6 +549,9 @@ def test_classification_uses_the_adapted_weights(generator):
         (0.1, 1.0, TypeError, "steps must be a whole number, but was 1.0"),
         ({"t": 0.0}, 1, ValueError, r"alpha\['t'\] must be a finite number larger than 0"),
         ({"u": 0.1}, 1, ValueError, "alpha must name weights among t, but named 'u'"),
+        ([0.1, 0.0], 2, ValueError, "alpha must be a finite number larger than 0, but was 0.0"),
+        ([], 1, ValueError, "^alpha must give a rate to at least one weight, but was empty$"),
+        ({}, 0, ValueError, "^alpha must give a rate to at least one weight, but was empty$"),
         ({}, 1, ValueError, "^alpha must give a rate to at least one weight, but was empty$"),
     ],
 )
