@@ -29,6 +29,8 @@ from meta_lib.options import (
     EXISTING,
     FOLDER,
     IMAGES,
+    MULTI_STEP,
+    NETWORK,
     OUTPUT,
     POSITIVE,
     RUN,
@@ -129,9 +131,18 @@ def protonet(**options: Any) -> None:
 @click.option("--test-steps", type=COUNT, help="Inner steps when it is used; left out, as many.")
 @click.option("--variant", type=click.Choice(learners.VARIANTS), default="second-order",
               show_default=True, help="MAML itself, or one of its relatives.")  # fmt: skip
-def maml(test_steps: int | None, **options: Any) -> None:
+@NETWORK
+@click.option("--layer-rates", is_flag=True,
+              help="Learn the rates of the inner steps, one for each layer and step, as MAML++ "
+              "does.")  # fmt: skip
+@MULTI_STEP
+@click.option("--body", type=EXISTING,
+              help="Begin with the features of a siamese, protonet or pretrained training, its "
+              "folder or model, by the same network.")  # fmt: skip
+def maml(test_steps: int | None, body: Path | None, **options: Any) -> None:
     """MAML: a learned initialisation."""
-    _train("maml", test_steps=test_steps or options["steps"], **options)
+    settings = {"test_steps": test_steps or options["steps"], "body": body and str(body)}
+    _train("maml", **options, **settings)
 
 
 @train.command()
@@ -155,8 +166,7 @@ def lstm(**options: Any) -> None:
               help="Learning rate of the inner steps.")  # fmt: skip
 @click.option("--steps", type=click.IntRange(min=0), default=1, show_default=True,
               help="Inner steps; with 0 the network is pre-trained on all waves.")  # fmt: skip
-@click.option("--multi-step", is_flag=True,
-              help="Count the loss after every inner step, as MAML++ does.")  # fmt: skip
+@MULTI_STEP
 @DECAY
 def waves(**options: Any) -> None:
     """MAML on sine waves. Measured is the squared error, after 0 to 10 steps."""

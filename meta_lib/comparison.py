@@ -35,8 +35,9 @@ def pixels(settings: Settings) -> Learner:
 
 def from_scratch(settings: Settings, alpha: float, steps: int) -> Learner:
     """Return MAML's network without MAML: random weights, trained on the support set alone."""
-    untrained = {**settings, "learner": "maml", "variant": "second-order", "steps": 1}
-    return learners.build({**untrained, "alpha": alpha, "test_steps": steps})
+    untrained = {**settings, "learner": "maml", "variant": "second-order", "network": "strided"}
+    untrained |= {"layer_rates": False, "alpha": alpha, "steps": 1, "test_steps": steps}
+    return learners.build(untrained)
 
 
 def compare(

@@ -150,20 +150,34 @@ def pretrained_network(settings: Settings) -> Learner:
 def maml_learner(settings: Settings) -> Learner:
     """Build MAML or a relative: `variant`, `ways`, `filters`, `alpha`, `steps`, `tasks`, `beta`.
 
-    It is trained with `steps` inner steps, and answers after `test_steps`.
+    It is trained with `steps` inner steps, and answers after `test_steps`. From `layer_rates` on
+    the settings may be missing, as they are in older checkpoints: `layer_rates` learns the inner
+    rates, `multi_step` counts the loss after each inner step, `network` may be "pooled", and `body`
+    names a training of an embedding by the same network, whose layers it begins with.
+
+    Raises ValueError for learned rates with a `variant` that has its own.
     """
-    network = conv_network(settings["ways"], settings["filters"])
+    if settings.get("network") == "pooled":
+        network = pooled_network(settings["filters"], settings["ways"], settings["size"])
+    else:
+        network = conv_network(settings["ways"], settings["filters"])
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
-    weights = dict(phi)
-    alpha: maml.Alpha = settings["alpha"]
+    alpha: maml.Alphas = settings["alpha"]
     if settings["variant"] == "anil":
         alpha = maml.head_rates(phi, settings["alpha"])
     if settings["variant"] == "meta-sgd":
-        rates = maml.learned_rates(phi, settings["alpha"])
-        weights |= {f"alpha.{name}": rate for name, rate in rates.items()}
-        alpha = {**rates}
+        alpha = {**maml.learned_rates(phi, settings["alpha"])}
+    if settings.get("layer_rates"):
+        if settings["variant"] not in ("second-order", "first-order"):
+            raise ValueError(f"layer_rates must be left out for the variant {settings['variant']}")
+        alpha = maml.layer_rates(phi, settings["alpha"], settings["steps"])
+    weights = phi | maml.learned(alpha)
+    step_weights = [1 / settings["steps"]] * settings["steps"] if (
+        settings.get("multi_step")) else None  # fmt: skip
 
     def train(image_set: ImageSet, generator: Generator, run: Run) -> list[float]:
+        if settings.get("body"):
+            take_body(network, runs.read_model(settings["body"]).tensors)
         trained, losses = maml.train(
             network,
             loss,
@@ -173,6 +187,7 @@ def maml_learner(settings: Settings) -> Learner:
             settings["beta"],
             settings["steps"],
             first_order=settings["variant"] == "first-order",
+            step_weights=step_weights,
             reptile=settings["variant"] == "reptile",
             chunk=best_chunk(),
             decay=settings["decay"],
@@ -186,6 +201,27 @@ def maml_learner(settings: Settings) -> Learner:
         return maml.classify(network, loss, phi, episode, alpha, settings["test_steps"])
 
     return Learner(weights, {}, train, classify)
+
+
+@torch.no_grad()
+def take_body(network: nn.Sequential, embedding: dict[str, Tensor]) -> None:
+    """Give a network the weights of an embedding of the same layers, and a last layer of zeros.
+
+    To begin MAML from features that were learned before is Ye & Chao's (2022) advice,
+    https://arxiv.org/abs/2106.16245. With a last layer of zeros all classes are alike at first, and
+    the first inner step makes each class's row out of the features of its own support images (Kao,
+    Chiu & Chen 2022, https://arxiv.org/abs/2106.15367).
+
+    Raises ValueError if the embedding is another network's.
+    """
+    head = list(network)[-1]
+    for name, weight in network[:-1].named_parameters():
+        # Batch normalisation's are (channels, 1, 1) here, and (channels,) where it keeps averages.
+        if name not in embedding or embedding[name].numel() != weight.numel():
+            raise ValueError(f"body must be of the same network, but has no such {name}")
+        weight.copy_(embedding[name].view_as(weight))
+    for weight in head.parameters():
+        weight.zero_()
 
 
 def lstm_learner(settings: Settings) -> Learner:

@@ -112,10 +112,15 @@ EPISODES = options(
                  help="Share of the tasks in training whose classes are all of one alphabet."),
     TASKS,
 )  # fmt: skip
+MULTI_STEP = click.option("--multi-step", is_flag=True,
+                          help="Count the loss after every inner step, as MAML++ "
+                          "does.")  # fmt: skip
+NETWORK = click.option("--network", type=click.Choice(["strided", "pooled"]), default="strided",
+                       show_default=True, help="MAML's network, or one that looks closer, for "
+                       "--size 32: as an embedding it has 8 features for each of the "
+                       "filters.")  # fmt: skip
 EMBEDDING = options(
-    click.option("--network", type=click.Choice(["strided", "pooled"]), default="strided",
-                 show_default=True, help="MAML's network, or one that looks closer: for --size 32, "
-                 "with 8 features for each of the filters."),
+    NETWORK,
     click.option("--features", type=COUNT, default=64, show_default=True,
                  help="Length of an image's embedding by the strided network."),
 )  # fmt: skip

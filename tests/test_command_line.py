@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from meta_lib import distributed
+from meta_lib import distributed, runs
 from meta_lib.commands import UNASKED, meta_lib
 from meta_lib.learners import VARIANTS
 from meta_lib.results import folder
@@ -103,6 +103,8 @@ def test_the_relatives_of_maml_are_trained(variant, tmp_path):
         ("siamese", "--loss", "softmax", "--measure", "cosine", "--tasks", "2", "--turns",
          "--distort", "1", "--bend", "0.05"),
         ("maml", "--test-steps", "3", "--decay", "--distort", "1"),
+        ("maml", "--network", "pooled", "--size", "16", "--filters", "4", "--layer-rates",
+         "--steps", "2", "--multi-step"),
         ("siamese", "--measure", "weighted-l1"),
         ("protonet", "--distance", "cosine"),
     ],
@@ -112,6 +114,21 @@ def test_each_kind_is_trained_and_kept(options, tmp_path):
     found = result("evaluate", tmp_path / "run", "--part", "validation", "--episodes", 2,
                    "--seed", 0)  # fmt: skip
     assert found["accuracy"] == pytest.approx(trained["accuracy"])
+
+
+def test_maml_begins_with_the_body_of_an_embedding(tmp_path):
+    small = [*SMALL, "--size", "16", "--network", "pooled", "--filters", "4"]
+    result("train", "protonet", "--out", tmp_path / "body", *small)
+    still = ["--iterations", "1", "--beta", "1e-30"]
+    result("train", "maml", "--out", tmp_path / "run", "--body", tmp_path / "body", *small, *still)
+    body, found = (runs.read_model(tmp_path / name).tensors for name in ("body", "run"))
+    for name, weight in found.items():
+        # The last layer begins with zeros, all others as the embedding's.
+        expected = body[name].view_as(weight) if name in body else torch.zeros_like(weight)
+        torch.testing.assert_close(weight, expected)
+    refused = run("train", "maml", "--out", tmp_path / "other", "--body", tmp_path / "body",
+                  *SMALL)  # fmt: skip
+    assert refused.exit_code == 2 and "body must be of the same network" in refused.stderr
 
 
 def one_shot_runs(folder, runs):
@@ -272,6 +289,7 @@ def test_a_class_that_was_not_shown_is_refused(models, own_images):
         ("train maml --out {tmp}/x --seed -1", 2, "-1 is not in the range 0<=x<="),
         (f"train maml --out {{tmp}}/x --seed {2**63}", 2, "is not in the range 0<=x<="),
         ("train maml --out {tmp}/x --device toaster", 2, "Allowed: cpu, cuda"),
+        ("train maml --out {tmp}/x --variant anil --layer-rates", 2, "layer_rates must be left"),
         ("train maml --out {tmp}/x --variant best", 2, "'best' is not one of 'second-order'"),
         ("train maml --out {tmp}/x --data moon", 2, "'moon' is not one of 'glyphs', 'omniglot'"),
         ("train maml --out {tmp}/x --data folder", 2, "folder must name the folder"),
@@ -524,8 +542,6 @@ def test_an_unfinished_training_is_not_evaluated_unasked(models, tmp_path):
 
 
 def test_a_model_whose_weights_are_not_its_own_is_refused(models, tmp_path):
-    from meta_lib import runs
-
     saved = runs.read_model(models / "maml")
     file = tmp_path / "mixed.safetensors"
     file.write_bytes(runs.pack(saved._replace(config={**saved.config, "filters": 5})))
