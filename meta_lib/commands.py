@@ -266,6 +266,8 @@ def compare(
         trained = [learners.load_learner(path)[1] for path in named.values()]
         for settings in trained:
             _check_ways(settings, options["ways"])
+        if len({settings.get("split", "alphabets") for settings in trained}) > 1:
+            raise click.UsageError("the checkpoints must have been trained with the same --split")
         shape = trained[0] | {"ways": options["ways"]}
         test = _episodes(shape, "test", **options)
         choosing = {**options, "episodes": min(40, options["episodes"]), "seed": VALIDATION}
@@ -324,7 +326,9 @@ def _train(
         settings = {"learner": name, **options, "data_folder": folder}
         shape = (settings["ways"], settings["shots"], settings["queries"])
         judged = _episodes(settings, "validation", *shape, settings["seed"], episodes)
-        image_set = load_part(settings["data"], settings["part"], settings["size"], folder)
+        image_set = load_part(
+            settings["data"], settings["part"], settings["size"], folder, settings["split"]
+        )
         check_episode(image_set, *shape)
         if settings["turns"]:
             image_set = quarter_turns(image_set)
@@ -367,7 +371,9 @@ def _episodes(
 ) -> list[Episode]:  # fmt: skip
     data = data or settings["data"]
     folder = folder or (settings["data_folder"] if data == settings["data"] else None)
-    image_set = load_part(data, part, settings["size"], folder)
+    # Checkpoints from before there were two splits do not name theirs.
+    split = settings.get("split", "alphabets") if data == settings["data"] else "alphabets"
+    image_set = load_part(data, part, settings["size"], folder, split)
     task = task_source(image_set, ways, shots, queries, Generator().manual_seed(seed))
     return [task(within) for _ in range(episodes)]
 

@@ -155,7 +155,8 @@ def maml_learner(settings: Settings) -> Learner:
     rates, `multi_step` counts the loss after each inner step, `network` may be "pooled", and `body`
     names a training of an embedding by the same network, whose layers it begins with.
 
-    Raises ValueError for learned rates with a `variant` that has its own.
+    Raises ValueError for learned rates with a `variant` that has its own; its `train` for a body
+    that is another network's, or has seen other classes.
     """
     if settings.get("network") == "pooled":
         network = pooled_network(settings["filters"], settings["ways"], settings["size"])
@@ -177,7 +178,9 @@ def maml_learner(settings: Settings) -> Learner:
 
     def train(image_set: ImageSet, generator: Generator, run: Run) -> list[float]:
         if settings.get("body"):
-            take_body(network, runs.read_model(settings["body"]).tensors)
+            body = runs.read_model(settings["body"])
+            _check_same_classes(body.config, settings)
+            take_body(network, body.tensors)
         trained, losses = maml.train(
             network,
             loss,
@@ -348,6 +351,14 @@ def _sampler(
         return share(drawn)
 
     return sample
+
+
+def _check_same_classes(one: Settings, other: Settings) -> None:
+    """Refuse two trainings of which one may have seen what the other is to be judged by."""
+    for name, default in (("data", None), ("part", "train"), ("split", "alphabets")):
+        found, wanted = one.get(name, default), other.get(name, default)
+        if found != wanted:
+            raise ValueError(f"body must be trained with the {name} {wanted}, but was with {found}")
 
 
 def _redraw(settings: Settings, generator: Generator) -> Callable[[Tensor], Tensor] | None:

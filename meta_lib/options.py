@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from meta_lib.tasks.parts import DATA_SETS
+from meta_lib.tasks.parts import DATA_SETS, SPLITS
 
 COUNT = click.IntRange(min=1)
 SEED = click.IntRange(0, 2**63 - 1)
@@ -89,6 +89,9 @@ IMAGES = options(
     click.option("--part", type=click.Choice(["train", "all"]), default="train", show_default=True,
                  help="Train on the training part or, for a test with classes of its own such as "
                  "the official runs, on all classes."),
+    click.option("--split", type=click.Choice(SPLITS), default="alphabets", show_default=True,
+                 help="Whether Omniglot's parts share no alphabet, or only no character, as in "
+                 "MAML's paper."),
     click.option("--turns", is_flag=True,
                  help="Count each class four times, turned by 0 to 3 quarters."),
     click.option("--distort", type=STRENGTH, default=0.0, show_default=True,

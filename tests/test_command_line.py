@@ -591,6 +591,32 @@ def test_the_parts_of_a_data_set_share_no_class():
     assert alphabets[1:] == [{"Tifinagh"}, {"Kanji"}], "another machine would deal otherwise"
 
 
+def test_the_split_by_characters_tears_alphabets_apart():
+    letters = {
+        f"{a}/{n:02d}": torch.zeros(2, 1, 4, 4) for a in ("Greek", "Latin") for n in range(9)
+    }
+    parts = deal(letters, together=False)
+    assert [len(part) for part in parts.values()] == [11, 3, 4]
+    assert sorted(name for part in parts.values() for name in part) == sorted(letters)
+    assert {name.partition("/")[0] for name in parts["train"]} == {"Greek", "Latin"}
+
+
+def test_a_checkpoint_is_measured_on_the_split_that_it_was_trained_with(tmp_path, monkeypatch):
+    letters = {
+        f"{a}/{n:02d}": glyphs(1, 6, 14, seed=n)["glyph 0"] for a in "abcde" for n in range(8)
+    }
+    monkeypatch.setattr("meta_lib.tasks.parts.omniglot", lambda **_: letters)
+    for split in ("alphabets", "characters"):
+        result("train", "protonet", "--out", tmp_path / split, "--data", "omniglot", "--split",
+               split, "--shots", 1, *SMALL)  # fmt: skip
+    asked = ["--ways", 8, "--episodes", 2, "--within"]
+    assert result("evaluate", tmp_path / "alphabets", *asked)["ways"] == 8
+    torn = run("evaluate", tmp_path / "characters", *asked)
+    assert torn.exit_code == 2 and "the largest group, for tasks within a group" in torn.stderr
+    mixed = run("compare", tmp_path / "alphabets", tmp_path / "characters")
+    assert mixed.exit_code == 2 and "trained with the same --split" in mixed.stderr
+
+
 def test_glyphs_have_parts_of_their_own():
     whole = load_part("glyphs", "all", size=8)
     assert len(whole) == 36 and all(
@@ -600,5 +626,9 @@ def test_glyphs_have_parts_of_their_own():
     )
     with pytest.raises(ValueError, match="part must be one of train, validation, test or all, but"):
         load_part("glyphs", "exam")
+    with pytest.raises(ValueError, match="split must be alphabets for glyphs; only omniglot has"):
+        load_part("glyphs", "train", split="characters")
+    with pytest.raises(ValueError, match="split must be one of alphabets, characters, but was 'x'"):
+        load_part("omniglot", "train", split="x")
     with pytest.raises(ValueError, match="data must be one of glyphs, omniglot, folder, but was"):
         load_part("moon", "train")
