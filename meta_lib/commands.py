@@ -208,6 +208,10 @@ def optimizer(**options: Any) -> None:
     help="For siamese: redrawn copies of each image; left out, as in training.",
 )
 @click.option("--test-steps", type=COUNT, help="For maml: inner steps; left out, as in training.")
+@click.option("--one-by-one", is_flag=True,
+              help="Classify each query beside the support set alone, so that none gains from "
+              "another. Only maml and lstm answer differently: their batch normalisation uses the "
+              "batch's statistics.")  # fmt: skip
 @click.option("--seed", type=SEED, default=1, show_default=True)
 @click.option("--runs", "runs_path", type=EXISTING,
               help="Omniglot's official one-shot runs, all_runs.zip or its folder, instead of "
@@ -215,14 +219,14 @@ def optimizer(**options: Any) -> None:
 @OUTPUT
 def evaluate(
     checkpoint: Path, runs_path: Path | None, copies: int | None, test_steps: int | None,
-    as_json: bool, **options: Any,
+    one_by_one: bool, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Measure the accuracy of CHECKPOINT on many tasks, with its 95 % interval.
 
     CHECKPOINT is the folder of a training, or its model.safetensors or checkpoint.safetensors. Of
     waves and optimizers, errors and losses are measured instead, on --episodes tasks.
     """
-    changes = {"copies": copies, "test_steps": test_steps}
+    changes = {"copies": copies, "test_steps": test_steps, "one_by_one": one_by_one or None}
     changes = {name: value for name, value in changes.items() if value is not None}
     with _failing_well(options.pop("device")):
         learner, settings = learners.load(checkpoint, **changes)

@@ -201,7 +201,8 @@ def maml_learner(settings: Settings) -> Learner:
         return losses
 
     def classify(episode: Episode) -> Tensor:
-        return maml.classify(network, loss, phi, episode, alpha, settings["test_steps"])
+        steps, alone = settings["test_steps"], settings.get("one_by_one", False)
+        return maml.classify(network, loss, phi, episode, alpha, steps, alone)
 
     return Learner(weights, {}, train, classify)
 
@@ -246,7 +247,8 @@ def lstm_learner(settings: Settings) -> Learner:
         )
 
     def classify(episode: Episode) -> Tensor:
-        return lstm_optimizer.classify(optimizer, network, loss, episode, settings["steps"])
+        steps, alone = settings["steps"], settings.get("one_by_one", False)
+        return lstm_optimizer.classify(optimizer, network, loss, episode, steps, alone)
 
     return Learner(dict(optimizer.named_parameters()), {}, train, classify)
 

@@ -20,7 +20,15 @@ from torch import Tensor, nn
 
 from meta_lib import checks
 from meta_lib.device import device
-from meta_lib.networks import Loss, Parameters, flat_loss, forward, parameters_of, unflatten
+from meta_lib.networks import (
+    Loss,
+    Parameters,
+    flat_loss,
+    forward,
+    forward_one_by_one,
+    parameters_of,
+    unflatten,
+)
 from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import first_lost, minimise
@@ -348,11 +356,24 @@ def train_gated(
 
 
 def classify(
-    optimizer: GatedOptimizer, network: nn.Module, loss: Loss, episode: Episode, steps: int
+    optimizer: GatedOptimizer,
+    network: nn.Module,
+    loss: Loss,
+    episode: Episode,
+    steps: int,
+    one_by_one: bool = False,
 ) -> Tensor:
-    """Train the network's weights on one support set with the optimizer; return query labels."""
+    """Train the network's weights on one support set with the optimizer; return query labels.
+
+    With `one_by_one` no query knows of another (`networks.forward_one_by_one`).
+    """
     like = parameters_of(network)
     one_task = Episode(*(tensor[None] for tensor in episode))
     theta = adapt(optimizer, loss, like, one_task, steps)[0].detach()
+    trained = unflatten(theta, like)
     with torch.no_grad():
-        return forward(network, unflatten(theta, like), episode.query_x).argmax(dim=1)
+        if one_by_one:
+            outputs = forward_one_by_one(network, trained, episode.support_x, episode.query_x)
+        else:
+            outputs = forward(network, trained, episode.query_x)
+    return outputs.argmax(dim=1)

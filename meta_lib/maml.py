@@ -26,7 +26,14 @@ from torch import Tensor, nn
 
 from meta_lib import checks
 from meta_lib.chunks import mean_in_chunks
-from meta_lib.networks import Loss, Parameters, expand, forward, parameters_of
+from meta_lib.networks import (
+    Loss,
+    Parameters,
+    expand,
+    forward,
+    forward_one_by_one,
+    parameters_of,
+)
 from meta_lib.runs import Run
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import first_lost, minimise
@@ -275,17 +282,28 @@ def train(
 
 
 def classify(
-    network: nn.Module, loss: Loss, phi: Parameters, episode: Episode, alpha: Alphas, steps: int = 1
+    network: nn.Module,
+    loss: Loss,
+    phi: Parameters,
+    episode: Episode,
+    alpha: Alphas,
+    steps: int = 1,
+    one_by_one: bool = False,
 ) -> Tensor:
     """Adapt φ to an episode's support set and return the labels of its queries, (queries,).
 
-    A stack of episodes gives (tasks, queries). Raises as `adapt` does.
+    A stack of episodes gives (tasks, queries). With `one_by_one`, for one episode, no query knows
+    of another (`networks.forward_one_by_one`). Raises as `adapt` does.
     """
     if episode.support_y.ndim == 2:
         phi = expand(phi, len(episode.support_y))
     theta = adapt(loss, phi, episode.support_x, episode.support_y, alpha, steps)
     with torch.no_grad():
-        return forward(network, theta, episode.query_x).argmax(dim=-1)
+        if one_by_one:
+            outputs = forward_one_by_one(network, theta, episode.support_x, episode.query_x)
+        else:
+            outputs = forward(network, theta, episode.query_x)
+    return outputs.argmax(dim=-1)
 
 
 def diagnose(loss: Loss, phi: Parameters, episodes: Episode, alpha: Alphas, steps: int) -> str:

@@ -123,6 +123,21 @@ def forward(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
     return functional_call(network, theta, (x,))
 
 
+def forward_one_by_one(
+    network: nn.Module, theta: Parameters, support_x: Tensor, query_x: Tensor
+) -> Tensor:
+    """Return what the network makes of each query (queries, …) beside the support set (n, …) alone.
+
+    Where batch normalisation uses the batch's own statistics, an image's output depends on its
+    neighbours: classified together, the queries of a task tell of one another. Here the batch is
+    the support set and one query. The queries are a stack with the same weights θ, those of one
+    task; returns (queries, outputs).
+    """
+    support = support_x.expand(len(query_x), *support_x.shape)
+    batches = torch.cat([support, query_x[:, None]], dim=1)
+    return forward(network, expand(theta, len(query_x)), batches)[:, -1]
+
+
 def loss_of(network: nn.Module, criterion: Callable[..., Tensor]) -> Loss:
     """Return L(θ, x, y): the criterion between y and what the network with weights θ makes of x.
 

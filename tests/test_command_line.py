@@ -85,6 +85,20 @@ def test_a_trained_model_is_evaluated(learner, models):
     assert f"accuracy {100 * found['accuracy']:.1f} ± {100 * found['ci95']:.1f} %" in said.stdout
 
 
+def test_one_by_one_matters_where_a_batch_has_its_own_statistics(models):
+    asked = ["--episodes", 20, "--queries", 4]
+    for learner, differs in (
+        ("protonet", False),
+        ("siamese", False),
+        ("maml", True),
+        ("lstm", True),
+    ):
+        together = result("evaluate", models / learner, *asked)
+        alone = result("evaluate", models / learner, *asked, "--one-by-one")
+        assert alone.pop("one_by_one") and "one_by_one" not in together
+        assert (alone["right_by_task"] != together["right_by_task"]) == differs
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_relatives_of_maml_are_trained(variant, tmp_path):
     out = tmp_path / "run"

@@ -14,13 +14,14 @@ from meta_lib.networks import (
     expand,
     flatten,
     forward,
+    forward_one_by_one,
     loss_of,
     mlp,
     parameters_of,
     unflatten,
 )
 from meta_lib.runs import Run, read_model
-from meta_lib.tasks.episodes import Episode, sample_episodes, unstack
+from meta_lib.tasks.episodes import Episode, sample_episode, sample_episodes, unstack
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
 
@@ -536,6 +537,21 @@ def test_classification_uses_the_adapted_weights(generator):
     theta = maml.adapt(loss, phi, episode.support_x, episode.support_y, 0.4, 2)
     expected = functional_call(network, theta, (episode.query_x,)).argmax(dim=1)
     assert torch.equal(maml.classify(network, loss, phi, episode, 0.4, 2), expected)
+
+
+def test_one_by_one_no_query_knows_of_another(generator):
+    network = conv_network(3, filters=4, blocks=2)
+    loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
+    episode = sample_episode(glyphs(5, 8, size=12), 3, 2, 4, generator)
+    theta = maml.adapt(loss, phi, episode.support_x, episode.support_y, 0.4, 2)
+    outputs = forward_one_by_one(network, theta, episode.support_x, episode.query_x)
+    for query, output in zip(episode.query_x, outputs, strict=True):
+        batch = torch.cat([episode.support_x, query[None]])
+        torch.testing.assert_close(output, functional_call(network, theta, (batch,))[-1])
+    answers = maml.classify(network, loss, phi, episode, 0.4, 2, one_by_one=True)
+    assert torch.equal(answers, outputs.argmax(dim=1))
+    one = episode._replace(query_x=episode.query_x[:1], query_y=episode.query_y[:1])
+    assert maml.classify(network, loss, phi, one, 0.4, 2, one_by_one=True) == answers[0]
 
 
 @pytest.mark.parametrize(
