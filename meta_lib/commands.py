@@ -389,7 +389,8 @@ def _measure(learner: learners.Learner, episodes: list[Episode]) -> dict:
 def _judged(right: list[list[bool]]) -> dict:
     """Return accuracy, error and interval; the trials of each episode are right or wrong.
 
-    The interval is over the episodes, or with one episode over its trials.
+    The interval is over the episodes, or with one episode over its trials. How many were right in
+    each episode is kept too, so that two learners can be compared task by task.
     """
     trials = sum(map(len, right))
     values = right[0] if len(right) == 1 else [sum(one) / len(one) for one in right]
@@ -399,6 +400,7 @@ def _judged(right: list[list[bool]]) -> dict:
         "error_percent": 100 * (1 - accuracy),
         "trials": trials,
         "ci95": estimate([float(v) for v in values]).interval if len(values) > 1 else None,
+        "right_by_task": [sum(one) for one in right],
     }
 
 

@@ -78,6 +78,8 @@ def test_a_trained_model_is_evaluated(learner, models):
     assert found["trials"] == 3 * 5 * 2 and found["ways"] == 5 and found["part"] == "test"
     assert 0 <= found["accuracy"] <= 1 and found["ci95"] >= 0
     assert found["error_percent"] == pytest.approx(100 * (1 - found["accuracy"]))
+    assert len(found["right_by_task"]) == 3
+    assert sum(found["right_by_task"]) == round(found["trials"] * found["accuracy"])
     again = result("evaluate", models / learner / "model.safetensors", "--episodes", 3,
                    "--queries", 2)  # fmt: skip
     assert again == found
