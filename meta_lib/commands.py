@@ -135,6 +135,9 @@ def protonet(**options: Any) -> None:
 @click.option("--layer-rates", is_flag=True,
               help="Learn the rates of the inner steps, one for each layer and step, as MAML++ "
               "does.")  # fmt: skip
+@click.option("--body-alpha", type=POSITIVE,
+              help="What the rates of all layers but the last begin with; left out, as "
+              "--alpha.")  # fmt: skip
 @MULTI_STEP
 @click.option("--body", type=EXISTING,
               help="Begin with the features of a siamese, protonet or pretrained training, its "

@@ -150,13 +150,15 @@ def pretrained_network(settings: Settings) -> Learner:
 def maml_learner(settings: Settings) -> Learner:
     """Build MAML or a relative: `variant`, `ways`, `filters`, `alpha`, `steps`, `tasks`, `beta`.
 
-    It is trained with `steps` inner steps, and answers after `test_steps`. From `layer_rates` on
-    the settings may be missing, as they are in older checkpoints: `layer_rates` learns the inner
-    rates, `multi_step` counts the loss after each inner step, `network` may be "pooled", and `body`
-    names a training of an embedding by the same network, whose layers it begins with.
+    It is trained with `steps` inner steps, and answers after `test_steps`. The other settings may
+    be missing, as they are in older checkpoints: `layer_rates` learns the inner rates, those of all
+    layers but the last from `body_alpha` on; `multi_step` counts the loss after each inner step;
+    `network` may be "pooled"; and `body` names a training of an embedding by the same network,
+    whose layers it begins with.
 
-    Raises ValueError for learned rates with a `variant` that has its own; its `train` for a body
-    that is another network's, or has seen other classes.
+    Raises ValueError for learned rates with a `variant` that has its own, and for a `body_alpha`
+    without learned rates; its `train` for a body that is another network's, or has seen other
+    classes.
     """
     if settings.get("network") == "pooled":
         network = pooled_network(settings["filters"], settings["ways"], settings["size"])
@@ -171,7 +173,10 @@ def maml_learner(settings: Settings) -> Learner:
     if settings.get("layer_rates"):
         if settings["variant"] not in ("second-order", "first-order"):
             raise ValueError(f"layer_rates must be left out for the variant {settings['variant']}")
-        alpha = maml.layer_rates(phi, settings["alpha"], settings["steps"])
+        start, body_start = settings["alpha"], settings.get("body_alpha")
+        alpha = maml.layer_rates(phi, start, settings["steps"], body_start)
+    elif settings.get("body_alpha"):
+        raise ValueError("body_alpha must be left out without layer_rates")
     weights = phi | maml.learned(alpha)
     step_weights = [1 / settings["steps"]] * settings["steps"] if (
         settings.get("multi_step")) else None  # fmt: skip

@@ -167,7 +167,7 @@ def meta_update(phi: Parameters, gradient: Parameters, beta: float) -> Parameter
     return {name: weight - beta * gradient[name] for name, weight in phi.items()}
 
 
-def head_rates(phi: Parameters, alpha: float) -> Alpha:
+def head_rates(phi: Parameters, alpha: float) -> dict[str, float | Tensor]:
     """Return ANIL's inner rates: `alpha` for the last layer's weights, none for the body's."""
     head, _, _ = list(phi)[-1].rpartition(".")
     return {name: alpha for name in phi if name.rpartition(".")[0] == head}
@@ -178,13 +178,20 @@ def learned_rates(phi: Parameters, alpha: float) -> dict[str, Tensor]:
     return {name: torch.full_like(w, alpha).requires_grad_() for name, w in phi.items()}
 
 
-def layer_rates(phi: Parameters, alpha: float, steps: int) -> list[Alpha]:
+def layer_rates(
+    phi: Parameters, alpha: float, steps: int, body: float | None = None
+) -> list[Alpha]:
     """Return MAML++'s inner rates: in each step one for each tensor of weights, to be learned.
 
     Antoniou, Edwards & Storkey (2019), https://arxiv.org/abs/1810.09502. Few numbers, so that they
-    are soon learned: a layer that is to stay gets a rate near 0, a head a large one.
+    are soon learned: a layer that is to stay gets a rate near 0, a head a large one. All begin with
+    `alpha`, or all but the last layer's with `body`, where that is given.
     """
-    return [{n: w.new_tensor(alpha).requires_grad_() for n, w in phi.items()} for _ in range(steps)]
+    head = head_rates(phi, alpha)
+    start = {n: alpha if body is None or n in head else body for n in phi}
+    return [
+        {n: w.new_tensor(start[n]).requires_grad_() for n, w in phi.items()} for _ in range(steps)
+    ]
 
 
 def each_step(alpha: Alphas, steps: int) -> list[Alpha]:

@@ -306,6 +306,7 @@ def test_a_class_that_was_not_shown_is_refused(models, own_images):
         (f"train maml --out {{tmp}}/x --seed {2**63}", 2, "is not in the range 0<=x<="),
         ("train maml --out {tmp}/x --device toaster", 2, "Allowed: cpu, cuda"),
         ("train maml --out {tmp}/x --variant anil --layer-rates", 2, "layer_rates must be left"),
+        ("train maml --out {tmp}/x --body-alpha 0.1", 2, "body_alpha must be left out without"),
         ("train maml --out {tmp}/x --variant best", 2, "'best' is not one of 'second-order'"),
         ("train maml --out {tmp}/x --data moon", 2, "'moon' is not one of 'glyphs', 'omniglot'"),
         ("train maml --out {tmp}/x --data folder", 2, "folder must name the folder"),

@@ -295,6 +295,14 @@ def test_rates_may_differ_from_step_to_step():
     assert theta["t"].item() == pytest.approx(expected)
 
 
+def test_layer_rates_begin_where_they_are_told():
+    phi = parameters_of(mlp(1, 3, 1))
+    (rates,) = maml.layer_rates(phi, 0.3, 1, body=0.03)
+    assert [round(rate.item(), 6) for rate in rates.values()] == [0.03, 0.03, 0.3, 0.3]
+    (rates,) = maml.layer_rates(phi, 0.3, 1)
+    assert {round(rate.item(), 6) for rate in rates.values()} == {0.3}
+
+
 def test_layer_rates_have_the_gradient_of_finite_differences(generator):
     network = mlp(1, 3, 1, activation=torch.nn.Tanh)
     loss, phi = loss_of(network, F.mse_loss), parameters_of(network)
