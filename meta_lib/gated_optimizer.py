@@ -24,6 +24,7 @@ from meta_lib.networks import (
     flat_loss,
     flatten,
     forward,
+    forward_one_by_one,
     parameters_of,
     unflatten,
 )
@@ -177,15 +178,26 @@ def train(
 
 
 def classify(
-    optimizer: GatedOptimizer, network: nn.Module, loss: Loss, episode: Episode, steps: int
+    optimizer: GatedOptimizer,
+    network: nn.Module,
+    loss: Loss,
+    episode: Episode,
+    steps: int,
+    one_by_one: bool = False,
 ) -> Tensor:
     """Train the network's weights on one support set with the optimizer; return query labels.
 
-    Dropout and the like rest meanwhile, and the network itself stays as it was, as in
-    `maml.classify`. Raises as `unroll` does.
+    With `one_by_one` no query knows of another (`networks.forward_one_by_one`). Dropout and the
+    like rest meanwhile, and the network itself stays as it was, as in `maml.classify`. Raises as
+    `unroll` does.
     """
     like = parameters_of(network)
     one_task = Episode(*(tensor[None] for tensor in episode))
     with torch.no_grad(), answering():
         theta = adapt(optimizer, loss, like, one_task, steps)[0]
-        return forward(network, unflatten(theta, like), episode.query_x).argmax(dim=1)
+        trained = unflatten(theta, like)
+        if one_by_one:
+            outputs = forward_one_by_one(network, trained, episode.support_x, episode.query_x)
+        else:
+            outputs = forward(network, trained, episode.query_x)
+    return outputs.argmax(dim=1)

@@ -11,8 +11,9 @@ A rule acts on each weight alone, so that one task and a stack of tasks look ali
 "MAML", section "The relatives".
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,8 @@ InnerRule = Callable[[Parameters, Slopes, State], tuple[Parameters, State]]
 """From θ, its slopes and a state to θ' and the next state."""
 
 
-class Descent(NamedTuple):
+@dataclass(frozen=True)
+class Descent:
     """Gradient descent, θ' = θ - α ∇L."""
 
     alpha: Rates
@@ -50,7 +52,26 @@ class Descent(NamedTuple):
         return theta | {n: theta[n] - _rate(self.alpha, n) * slopes[n] for n in slopes}, None
 
 
-class Momentum(NamedTuple):
+@dataclass(frozen=True)
+class Stepwise:
+    """Gradient descent with rates for each step, of which the last serve all steps after it too.
+
+    So MAML++ has it (Antoniou, Edwards & Storkey 2019, https://arxiv.org/abs/1810.09502).
+    """
+
+    alphas: Sequence[Rates]
+
+    def __call__(
+        self, theta: Parameters, slopes: Slopes, state: State = None
+    ) -> tuple[Parameters, State]:
+        """Return θ' and the number of steps that have been taken."""
+        step = state or 0
+        alpha = self.alphas[min(step, len(self.alphas) - 1)]
+        return Descent(alpha)(theta, slopes)[0], step + 1
+
+
+@dataclass(frozen=True)
+class Momentum:
     """Descent with momentum, v' = μ v + ∇L and θ' = θ - α v', as torch.optim.SGD has it."""
 
     alpha: Rates
@@ -64,7 +85,8 @@ class Momentum(NamedTuple):
         return theta | {n: theta[n] - _rate(self.alpha, n) * v[n] for n in v}, v
 
 
-class Adam(NamedTuple):
+@dataclass(frozen=True)
+class Adam:
     """Adam, θ' = θ - α m̂ / (√v̂ + ε), with the means m of the slopes and v of their squares.
 
     Kingma & Ba (2015), https://arxiv.org/abs/1412.6980. Where a slope has always been 0, √v̂ has no
@@ -106,7 +128,8 @@ class Optimizer(Protocol):
         ...
 
 
-class LearnedRule(NamedTuple):
+@dataclass(frozen=True)
+class LearnedRule:
     """A learned optimizer of part 3, "The LSTM optimizer", as an inner rule."""
 
     optimizer: Optimizer
@@ -126,18 +149,23 @@ class LearnedRule(NamedTuple):
 
 def rule_of(alpha: Rates | InnerRule) -> InnerRule:
     """Return the inner rule: gradient descent, if `alpha` is one rate or rates by name."""
-    return alpha if callable(alpha) else Descent(alpha)  # type: ignore[return-value]
+    return alpha if callable(alpha) else Descent(alpha)
 
 
 def rates_of(alpha: Rates | InnerRule) -> Mapping[str, float | Tensor] | None:
     """Return the rates by name that a rule works with, or None if it treats all weights alike."""
-    rates = getattr(alpha, "alpha", None) if callable(alpha) else alpha
+    rates = _steps(alpha)[0]
     return rates if isinstance(rates, Mapping) else None
 
 
 def learned_in(alpha: Rates | InnerRule) -> dict[str, Tensor]:
     """Return what is learned beside φ, by name: rates and weights that require a gradient."""
-    found: dict[str, Any] = {f"alpha.{name}": r for name, r in (rates_of(alpha) or {}).items()}
+    steps = _steps(alpha)
+    found: dict[str, Any] = {
+        f"alpha.{f'{step}.' if isinstance(alpha, Stepwise) else ''}{name}": rate
+        for step, rates in enumerate(steps)
+        for name, rate in (rates.items() if isinstance(rates, Mapping) else ())
+    }
     optimizer = getattr(alpha, "optimizer", alpha)
     if isinstance(optimizer, nn.Module):
         found |= {f"rule.{name}": weight for name, weight in optimizer.named_parameters()}
@@ -146,16 +174,23 @@ def learned_in(alpha: Rates | InnerRule) -> dict[str, Tensor]:
 
 def check_rates(phi: Parameters, alpha: Rates | InnerRule) -> None:
     """Raise TypeError or ValueError unless each rate is positive and belongs to a weight of φ."""
-    rates = rates_of(alpha)
-    if rates is None:
-        checks.positive("alpha", getattr(alpha, "alpha", 1.0) if callable(alpha) else alpha)
-    elif not rates:
-        raise ValueError("alpha must give a rate to at least one weight, but was empty")
-    for name, rate in (rates or {}).items():
-        if name not in phi:
-            raise ValueError(f"alpha must name weights among {', '.join(phi)}, but named {name!r}")
-        if not isinstance(rate, Tensor):
-            checks.positive(f"alpha[{name!r}]", rate)
+    for rates in _steps(alpha):
+        if rates in ({}, None):
+            raise ValueError("alpha must give a rate to at least one weight, but was empty")
+        for name, rate in (rates if isinstance(rates, Mapping) else {"": rates}).items():
+            if name and name not in phi:
+                raise ValueError(
+                    f"alpha must name weights among {', '.join(phi)}, but named {name!r}"
+                )
+            if not isinstance(rate, Tensor):
+                checks.positive(f"alpha[{name!r}]" if name else "alpha", rate)
+
+
+def _steps(alpha: Rates | InnerRule) -> Sequence[Any]:
+    """Return the rates of a rule, step by step; a rule without rates has 1 for all."""
+    if isinstance(alpha, Stepwise):
+        return alpha.alphas or [None]
+    return [getattr(alpha, "alpha", 1.0) if callable(alpha) else alpha]
 
 
 def _rate(alpha: Rates, name: str) -> float | Tensor:

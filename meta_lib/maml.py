@@ -16,10 +16,11 @@ the arguments of `meta_loss`: `first_order_loss`; `multi_step_loss`, of MAML++ (
 Storkey 2019, https://arxiv.org/abs/1810.09502); `reptile_loss` (Nichol, Achiam & Schulman 2018,
 https://arxiv.org/abs/1803.02999). How the inner loop moves is `alpha`, a rate, or rates by name:
 `head_rates` for ANIL (Raghu et al. 2020, https://arxiv.org/abs/1909.09157), `learned_rates` for
-Meta-SGD (Li et al. 2017, https://arxiv.org/abs/1707.09835); or any rule of `inner_rules`.
+Meta-SGD (Li et al. 2017, https://arxiv.org/abs/1707.09835), `layer_rates` for MAML++'s own; or any
+rule of `inner_rules`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from meta_lib.inner_rules import (
     Rates,
     Slopes,
     State,
+    Stepwise,
     check_rates,
     learned_in,
     rates_of,
@@ -38,7 +40,14 @@ from meta_lib.machinery import checks
 from meta_lib.machinery.calls import answering
 from meta_lib.machinery.chunks import mean_in_chunks
 from meta_lib.machinery.runs import Run
-from meta_lib.networks import Loss, Parameters, expand, forward, parameters_of
+from meta_lib.networks import (
+    Loss,
+    Parameters,
+    expand,
+    forward,
+    forward_one_by_one,
+    parameters_of,
+)
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import first_lost, minimise
 
@@ -245,6 +254,22 @@ def learned_rates(phi: Parameters, alpha: float) -> dict[str, float | Tensor]:
     return {name: torch.full_like(w, alpha).requires_grad_() for name, w in phi.items()}
 
 
+def layer_rates(phi: Parameters, alpha: Rates, steps: int) -> Stepwise:
+    """Return MAML++'s inner rates, which `train` learns: in each step one for each weight tensor.
+
+    Antoniou, Edwards & Storkey (2019), https://arxiv.org/abs/1810.09502. Few numbers, so that they
+    are soon learned: a layer that is to stay gets a rate near 0, a head a large one. `alpha` is
+    where they begin, one number or a number for each weight by name.
+    """
+    start = alpha if isinstance(alpha, Mapping) else dict.fromkeys(phi, alpha)
+    return Stepwise(
+        [
+            {name: w.new_tensor(start[name]).requires_grad_() for name, w in phi.items()}
+            for _ in range(steps)
+        ]
+    )
+
+
 def train(
     network: nn.Module,
     loss: Loss,
@@ -298,11 +323,18 @@ def train(
 
 @torch.no_grad()
 def classify(
-    network: nn.Module, loss: Loss, phi: Parameters, episode: Episode, alpha: Alpha, steps: int = 1
+    network: nn.Module,
+    loss: Loss,
+    phi: Parameters,
+    episode: Episode,
+    alpha: Alpha,
+    steps: int = 1,
+    one_by_one: bool = False,
 ) -> Tensor:
     """Adapt φ to an episode's support set and return the labels of its queries, (queries,).
 
-    A stack of episodes gives (tasks, queries). Dropout and the like rest meanwhile, and batch
+    A stack of episodes gives (tasks, queries). With `one_by_one`, for one episode, no query knows
+    of another (`networks.forward_one_by_one`). Dropout and the like rest meanwhile, and batch
     normalisation goes by the images at hand, as in training, unless the network is in evaluation
     mode (`calls.answering`). Raises as `adapt` does.
     """
@@ -310,7 +342,11 @@ def classify(
         phi = expand(phi, len(episode.support_y))
     with answering():
         theta = adapt(loss, phi, episode.support_x, episode.support_y, alpha, steps)
-        return forward(network, theta, episode.query_x).argmax(dim=-1)
+        if one_by_one:
+            outputs = forward_one_by_one(network, theta, episode.support_x, episode.query_x)
+        else:
+            outputs = forward(network, theta, episode.query_x)
+    return outputs.argmax(dim=-1)
 
 
 def diagnose(loss: Loss, phi: Parameters, episodes: Episode, alpha: Alpha, steps: int) -> str:

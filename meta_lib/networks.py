@@ -65,29 +65,40 @@ def conv_network(
     return nn.Sequential(*layers).to(device())
 
 
-def pooled_network(filters: int = 64) -> nn.Sequential:
-    """Return a stronger network for embeddings, from images (n, 1, 32, 32) to (n, 8 · filters).
+def pooled_network(filters: int = 64, outputs: int | None = None, size: int = 32) -> nn.Sequential:
+    """Return a stronger network, from images (n, 1, size, size) to features or to `outputs`.
 
-    Four blocks of a 3 × 3 convolution, batch normalisation with running statistics, ReLU and
-    max-pooling, with `filters` / 2, `filters`, 2 · `filters` and 2 · `filters` filters. Each looks
-    at every pixel before it halves the image, where `conv_network` steps over every other one; and
-    what is left of the image, 2 × 2 places, is kept and not averaged. It costs some five times
-    as much arithmetic. Images of 28 × 28 pixels leave one place, and 2 · `filters` features.
+    Four blocks of a 3 × 3 convolution, batch normalisation, ReLU and max-pooling, with
+    `filters` / 2, `filters`, 2 · `filters` and 2 · `filters` filters. Each looks at every pixel
+    before it halves the image, where `conv_network` steps over every other one; and what is left of
+    the image, (size / 16)² places, is kept and not averaged: of 32 × 32 pixels 2 × 2 places, which
+    are 8 · `filters` features, and of 28 × 28 one. It costs some five times as much arithmetic.
 
-    Raises TypeError or ValueError unless `filters` is an even whole number of at least 2.
+    Without `outputs` it is a network for embeddings, (n, features), whose batch normalisation keeps
+    running statistics. With them a linear layer follows, (n, outputs), and batch normalisation uses
+    the statistics of the batch, as in MAML's network.
+
+    Raises TypeError or ValueError unless `filters` is an even whole number of at least 2, `size`
+    one of at least 16, and `outputs` one of at least 1 or None.
     """
     checks.whole_number("filters", filters, at_least=2)
+    checks.whole_number("size", size, at_least=16)
     if filters % 2:
         raise ValueError(
             f"filters must be even, because the first block has half of them, but was {filters}"
         )
+    norm = RunningBatchNorm if outputs is None else BatchNorm
     widths = [1, filters // 2, filters, 2 * filters, 2 * filters]
     layers: list[nn.Module] = []
-    for inputs, outputs in pairwise(widths):
-        convolution = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        layers += [convolution, RunningBatchNorm(outputs), nn.ReLU(), nn.MaxPool2d(2)]
+    for inputs, outs in pairwise(widths):
+        convolution = nn.Conv2d(inputs, outs, 3, padding=1, bias=False)
+        layers += [convolution, norm(outs), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Flatten()]
+    if outputs is not None:
+        checks.whole_number("outputs", outputs)
+        layers += [nn.Linear(2 * filters * (size // 16) ** 2, outputs)]
     # Channels last in memory: faster on the CPU, most of all where pooling is.
-    return nn.Sequential(*layers, nn.Flatten()).to(
+    return nn.Sequential(*layers).to(
         device(),
         memory_format=torch.channels_last,  # type: ignore[call-overload]
     )
@@ -130,6 +141,21 @@ def forward(network: nn.Module, theta: Parameters, x: Tensor) -> Tensor:
     `stacks.forward_stack` and `calls.call_each` do.
     """
     return (forward_stack if _is_stack(network, theta) else forward_one)(network, theta, x)
+
+
+def forward_one_by_one(
+    network: nn.Module, theta: Parameters, support_x: Tensor, query_x: Tensor
+) -> Tensor:
+    """Return what the network makes of each query (queries, …) beside the support set (n, …) alone.
+
+    Where batch normalisation uses the batch's own statistics, an image's output depends on its
+    neighbours: classified together, the queries of a task tell of one another. Here the batch is
+    the support set and one query. The queries are a stack with the same weights θ, those of one
+    task; returns (queries, outputs).
+    """
+    support = support_x.expand(len(query_x), *support_x.shape)
+    batches = torch.cat([support, query_x[:, None]], dim=1)
+    return forward(network, expand(theta, len(query_x)), batches)[:, -1]
 
 
 def loss_of(network: nn.Module, criterion: Callable[[Tensor, Tensor], Tensor]) -> Loss:

@@ -14,6 +14,7 @@ import io
 import json
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -41,7 +42,10 @@ def record_of(name: str) -> dict:
 def keep(name: str, record: dict) -> None:
     """Write what is known of a run."""
     (HERE / name).mkdir(exist_ok=True)
-    write_whole(HERE / name / "run.json", (json.dumps(record, indent=1) + "\n").encode())
+    text = json.dumps(record, indent=1)
+    # What was right in each of hundreds of tasks stands in one line.
+    text = re.sub(r"\[[\d,\s]+\]", lambda numbers: " ".join(numbers[0].split()), text)
+    write_whole(HERE / name / "run.json", f"{text}\n".encode())
 
 
 def environment() -> dict:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from meta_lib.command_line.commands import UNASKED, meta_lib
 from meta_lib.command_line.learners import VARIANTS
-from meta_lib.machinery import distributed
+from meta_lib.machinery import distributed, runs
 from meta_lib.results import folder
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.parts import PARTS, deal, load_part
@@ -78,11 +78,27 @@ def test_a_trained_model_is_evaluated(learner, models):
     assert found["trials"] == 3 * 5 * 2 and found["ways"] == 5 and found["part"] == "test"
     assert 0 <= found["accuracy"] <= 1 and found["ci95"] >= 0
     assert found["error_percent"] == pytest.approx(100 * (1 - found["accuracy"]))
+    assert len(found["right_by_task"]) == 3
+    assert sum(found["right_by_task"]) == round(found["trials"] * found["accuracy"])
     again = result("evaluate", models / learner / "model.safetensors", "--episodes", 3,
                    "--queries", 2)  # fmt: skip
     assert again == found
     said = run("evaluate", models / learner, "--episodes", 3, "--queries", 2)
     assert f"accuracy {100 * found['accuracy']:.1f} ± {100 * found['ci95']:.1f} %" in said.stdout
+
+
+def test_one_by_one_matters_where_a_batch_has_its_own_statistics(models):
+    asked = ["--episodes", 20, "--queries", 4]
+    for learner, differs in (
+        ("protonet", False),
+        ("siamese", False),
+        ("maml", True),
+        ("lstm", True),
+    ):
+        together = result("evaluate", models / learner, *asked)
+        alone = result("evaluate", models / learner, *asked, "--one-by-one")
+        assert alone.pop("one_by_one") and "one_by_one" not in together
+        assert (alone["right_by_task"] != together["right_by_task"]) == differs
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -103,6 +119,8 @@ def test_the_relatives_of_maml_are_trained(variant, tmp_path):
         ("siamese", "--loss", "softmax", "--measure", "cosine", "--tasks", "2", "--turns",
          "--distort", "1", "--bend", "0.05"),
         ("maml", "--test-steps", "3", "--decay", "--distort", "1"),
+        ("maml", "--network", "pooled", "--size", "16", "--filters", "4", "--layer-rates",
+         "--steps", "2", "--multi-step"),
         ("siamese", "--measure", "weighted-l1"),
         ("protonet", "--distance", "cosine"),
     ],
@@ -112,6 +130,21 @@ def test_each_kind_is_trained_and_kept(options, tmp_path):
     found = result("evaluate", tmp_path / "run", "--part", "validation", "--episodes", 2,
                    "--seed", 0)  # fmt: skip
     assert found["accuracy"] == pytest.approx(trained["accuracy"])
+
+
+def test_maml_begins_with_the_body_of_an_embedding(tmp_path):
+    small = [*SMALL, "--size", "16", "--network", "pooled", "--filters", "4"]
+    result("train", "protonet", "--out", tmp_path / "body", *small)
+    still = ["--iterations", "1", "--beta", "1e-30"]
+    result("train", "maml", "--out", tmp_path / "run", "--body", tmp_path / "body", *small, *still)
+    body, found = (runs.read_model(tmp_path / name).tensors for name in ("body", "run"))
+    for name, weight in found.items():
+        # The last layer begins with zeros, all others as the embedding's.
+        expected = body[name].view_as(weight) if name in body else torch.zeros_like(weight)
+        torch.testing.assert_close(weight, expected)
+    refused = run("train", "maml", "--out", tmp_path / "other", "--body", tmp_path / "body",
+                  *SMALL)  # fmt: skip
+    assert refused.exit_code == 2 and "body must be of the same network" in refused.stderr
 
 
 def one_shot_runs(folder, runs):
@@ -272,6 +305,8 @@ def test_a_class_that_was_not_shown_is_refused(models, own_images):
         ("train maml --out {tmp}/x --seed -1", 2, "-1 is not in the range 0<=x<="),
         (f"train maml --out {{tmp}}/x --seed {2**63}", 2, "is not in the range 0<=x<="),
         ("train maml --out {tmp}/x --device toaster", 2, "Allowed: cpu, cuda"),
+        ("train maml --out {tmp}/x --variant anil --layer-rates", 2, "layer_rates must be left"),
+        ("train maml --out {tmp}/x --body-alpha 0.1", 2, "body_alpha must be left out without"),
         ("train maml --out {tmp}/x --variant best", 2, "'best' is not one of 'second-order'"),
         ("train maml --out {tmp}/x --data moon", 2, "'moon' is not one of 'glyphs', 'omniglot'"),
         ("train maml --out {tmp}/x --data folder", 2, "folder must name the folder"),
@@ -526,8 +561,6 @@ def test_an_unfinished_training_is_not_evaluated_unasked(models, tmp_path):
 
 
 def test_a_model_whose_weights_are_not_its_own_is_refused(models, tmp_path):
-    from meta_lib.machinery import runs
-
     saved = runs.read_model(models / "maml")
     file = tmp_path / "mixed.safetensors"
     file.write_bytes(runs.pack(saved._replace(config={**saved.config, "filters": 5})))
@@ -577,6 +610,32 @@ def test_the_parts_of_a_data_set_share_no_class():
     assert alphabets[1:] == [{"Tifinagh"}, {"Kanji"}], "another machine would deal otherwise"
 
 
+def test_the_split_by_characters_tears_alphabets_apart():
+    letters = {
+        f"{a}/{n:02d}": torch.zeros(2, 1, 4, 4) for a in ("Greek", "Latin") for n in range(9)
+    }
+    parts = deal(letters, together=False)
+    assert [len(part) for part in parts.values()] == [11, 3, 4]
+    assert sorted(name for part in parts.values() for name in part) == sorted(letters)
+    assert {name.partition("/")[0] for name in parts["train"]} == {"Greek", "Latin"}
+
+
+def test_a_checkpoint_is_measured_on_the_split_that_it_was_trained_with(tmp_path, monkeypatch):
+    letters = {
+        f"{a}/{n:02d}": glyphs(1, 6, 14, seed=n)["glyph 0"] for a in "abcde" for n in range(8)
+    }
+    monkeypatch.setattr("meta_lib.tasks.parts.omniglot", lambda **_: letters)
+    for split in ("alphabets", "characters"):
+        result("train", "protonet", "--out", tmp_path / split, "--data", "omniglot", "--split",
+               split, "--shots", 1, *SMALL)  # fmt: skip
+    asked = ["--ways", 8, "--episodes", 2, "--within"]
+    assert result("evaluate", tmp_path / "alphabets", *asked)["ways"] == 8
+    torn = run("evaluate", tmp_path / "characters", *asked)
+    assert torn.exit_code == 2 and "the largest group, for tasks within a group" in torn.stderr
+    mixed = run("compare", tmp_path / "alphabets", tmp_path / "characters")
+    assert mixed.exit_code == 2 and "trained with the same --split" in mixed.stderr
+
+
 def test_glyphs_have_parts_of_their_own():
     whole = load_part("glyphs", "all", size=8)
     assert len(whole) == 36 and all(
@@ -586,5 +645,9 @@ def test_glyphs_have_parts_of_their_own():
     )
     with pytest.raises(ValueError, match="part must be one of train, validation, test or all, but"):
         load_part("glyphs", "exam")
+    with pytest.raises(ValueError, match="split must be alphabets for glyphs; only omniglot has"):
+        load_part("glyphs", "train", split="characters")
+    with pytest.raises(ValueError, match="split must be one of alphabets, characters, but was 'x'"):
+        load_part("omniglot", "train", split="x")
     with pytest.raises(ValueError, match="data must be one of glyphs, omniglot, folder, but was"):
         load_part("moon", "train")

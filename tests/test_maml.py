@@ -9,19 +9,21 @@ import torch
 import torch.nn.functional as F
 from torch.func import functional_call, vmap
 
-from meta_lib import inner_rules, maml
+from meta_lib import maml
+from meta_lib.inner_rules import Momentum, Stepwise, learned_in
 from meta_lib.machinery.runs import Run, read_model
 from meta_lib.networks import (
     conv_network,
     expand,
     flatten,
     forward,
+    forward_one_by_one,
     loss_of,
     mlp,
     parameters_of,
     unflatten,
 )
-from meta_lib.tasks.episodes import Episode, sample_episodes, unstack
+from meta_lib.tasks.episodes import Episode, sample_episode, sample_episodes, unstack
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
 
@@ -294,6 +296,44 @@ def test_learned_rates_have_the_gradient_of_the_closed_form():
     assert rates["t"].grad.item() == pytest.approx(expected)
 
 
+def test_rates_may_differ_from_step_to_step():
+    phi, x, y = phi_of(0.7), torch.tensor(3.0), torch.tensor(-1.0)
+    theta = maml.adapt(parabola, phi, x[None], y[None], Stepwise([0.1, {"t": 0.2}]), 3)
+    expected = 0.7
+    for alpha in (0.1, 0.2, 0.2):  # the last serves all steps after it
+        expected -= alpha * 3 * (expected + 1)
+    assert theta["t"].item() == pytest.approx(expected)
+
+
+def test_layer_rates_begin_where_they_are_told():
+    phi = parameters_of(mlp(1, 3, 1))
+    (rates,) = maml.layer_rates(phi, dict(zip(phi, [0.03, 0.03, 0.3, 0.3], strict=True)), 1).alphas
+    assert [round(rate.item(), 6) for rate in rates.values()] == [0.03, 0.03, 0.3, 0.3]
+    (rates,) = maml.layer_rates(phi, 0.3, 1).alphas
+    assert {round(rate.item(), 6) for rate in rates.values()} == {0.3}
+
+
+def test_layer_rates_have_the_gradient_of_finite_differences(generator):
+    network = mlp(1, 3, 1, activation=torch.nn.Tanh)
+    loss, phi = loss_of(network, F.mse_loss), parameters_of(network)
+    tasks = sample_points(sample_waves(3, generator), 4, 4, generator)
+    rates = maml.layer_rates(phi, 0.1, 2)
+    names = [f"alpha.{step}.{name}" for step in (0, 1) for name in phi]
+    assert list(learned_in(rates)) == names
+    maml.meta_loss(loss, phi, tasks, rates, 2).backward()
+    for step in (0, 1):
+        for name in phi:
+            ends = []
+            for move in (1e-5, -1e-5):
+                moved = maml.layer_rates(phi, 0.1, 2).alphas
+                with torch.no_grad():
+                    moved[step][name] += move
+                rule = Stepwise(moved)
+                ends.append(maml.meta_loss(loss, phi, tasks, rule, 2).item())
+            slope = (ends[0] - ends[1]) / 2e-5
+            assert rates.alphas[step][name].grad.item() == pytest.approx(slope, rel=1e-5, abs=1e-9)
+
+
 def test_meta_sgd_learns_a_rate_for_each_weight(generator):
     network = mlp(1, 10, 1)
     loss = loss_of(network, F.mse_loss)
@@ -326,7 +366,7 @@ def test_reptile_takes_one_rate_for_all_weights(generator):
     network = mlp(1, 5, 1)
     tasks = sample_points(sample_waves(3, generator), 4, 6, generator)
     phi, loss = parameters_of(network), loss_of(network, F.mse_loss)
-    for alpha in (maml.head_rates(phi, 0.05, "2"), inner_rules.Momentum(0.05)):
+    for alpha in (maml.head_rates(phi, 0.05, "2"), Momentum(0.05)):
         with pytest.raises(TypeError, match="alpha must be one number for Reptile"):
             maml.train(network, loss, lambda: tasks, 1, alpha, objective=maml.reptile_loss)
 
@@ -394,16 +434,20 @@ def test_training_makes_new_waves_easier_to_fit(generator):
         {"objective": maml.reptile_loss},
         {"alpha": "head"},
         {"alpha": "learned"},
+        {"alpha": "layers"},
     ],
-    ids=["MAML", "first order", "multi-step", "Reptile", "ANIL", "Meta-SGD"],
+    ids=["MAML", "first order", "multi-step", "Reptile", "ANIL", "Meta-SGD", "MAML++"],
 )
 def test_training_takes_adams_steps_on_the_meta_loss(variation, generator):
     network = mlp(1, 4, 1, activation=torch.nn.Tanh)
     loss, by_hand = loss_of(network, F.mse_loss), parameters_of(network)
     batches = [sample_points(sample_waves(3, generator), 4, 4, generator) for _ in range(3)]
-    rates = {
-        "head": partial(maml.head_rates, head="2"), "learned": maml.learned_rates
-    }.get(variation.get("alpha"))  # fmt: skip
+    kinds = {
+        "head": partial(maml.head_rates, head="2"),
+        "learned": maml.learned_rates,
+        "layers": partial(maml.layer_rates, steps=2),
+    }
+    rates = kinds.get(variation.get("alpha"))
     alphas = [rates(by_hand, 0.1) if rates else 0.1 for _ in range(2)]
     objective = variation.get("objective", maml.meta_loss)
 
@@ -413,7 +457,8 @@ def test_training_takes_adams_steps_on_the_meta_loss(variation, generator):
     )
 
     by_hand = {name: weight.requires_grad_() for name, weight in by_hand.items()}
-    learned = [*alphas[1].values()] if variation.get("alpha") == "learned" else []
+    learned = [*learned_in(alphas[1]).values()]
+    assert bool(learned) == (variation.get("alpha") in ("learned", "layers"))
     adam = torch.optim.Adam([*by_hand.values(), *learned], lr=0.01)
     for batch, expected in zip(batches, losses, strict=True):
         adam.zero_grad()
@@ -423,7 +468,7 @@ def test_training_takes_adams_steps_on_the_meta_loss(variation, generator):
         adam.step()
     torch.testing.assert_close(flatten(phi), flatten(by_hand).detach())
     if learned:
-        torch.testing.assert_close(flatten(alphas[0]), flatten(alphas[1]))
+        torch.testing.assert_close(learned_in(alphas[0]), learned_in(alphas[1]))
 
 
 def test_one_step_with_second_derivatives_is_the_default(generator):
@@ -515,6 +560,21 @@ def test_classification_uses_the_adapted_weights(generator):
     assert torch.equal(maml.classify(network, loss, phi, episode, 0.4, 2), expected)
 
 
+def test_one_by_one_no_query_knows_of_another(generator):
+    network = conv_network(3, filters=4, blocks=2)
+    loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
+    episode = sample_episode(glyphs(5, 8, size=12), 3, 2, 4, generator)
+    theta = maml.adapt(loss, phi, episode.support_x, episode.support_y, 0.4, 2)
+    outputs = forward_one_by_one(network, theta, episode.support_x, episode.query_x)
+    for query, output in zip(episode.query_x, outputs, strict=True):
+        batch = torch.cat([episode.support_x, query[None]])
+        torch.testing.assert_close(output, functional_call(network, theta, (batch,))[-1])
+    answers = maml.classify(network, loss, phi, episode, 0.4, 2, one_by_one=True)
+    assert torch.equal(answers, outputs.argmax(dim=1))
+    one = episode._replace(query_x=episode.query_x[:1], query_y=episode.query_y[:1])
+    assert maml.classify(network, loss, phi, one, 0.4, 2, one_by_one=True) == answers[0]
+
+
 @pytest.mark.parametrize(
     ("alpha", "steps", "error", "message"),
     [
@@ -526,6 +586,9 @@ def test_classification_uses_the_adapted_weights(generator):
         (0.1, 1.0, TypeError, "steps must be a whole number, but was 1.0"),
         ({"t": 0.0}, 1, ValueError, r"alpha\['t'\] must be a finite number larger than 0"),
         ({"u": 0.1}, 1, ValueError, "alpha must name weights among t, but named 'u'"),
+        (Stepwise([0.1, 0.0]), 2, ValueError, "alpha must be a finite .* 0, but was 0.0"),
+        (Stepwise([]), 1, ValueError, "^alpha must give a rate to at least one weight, but was"),
+        ({}, 0, ValueError, "^alpha must give a rate to at least one weight, but was empty$"),
         ({}, 1, ValueError, "^alpha must give a rate to at least one weight, but was empty$"),
     ],
 )

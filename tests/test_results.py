@@ -77,6 +77,22 @@ def test_no_alphabet_is_in_two_parts():
         assert {name.partition("/")[0] for name in classes} == dealt[part].keys()
 
 
+def test_no_character_is_in_two_parts():
+    alphabets, characters = (
+        json.loads((FOLDER / f"{split}.json").read_text()) for split in ("alphabets", "characters")
+    )
+    counts = {name: count for part in alphabets.values() for name, count in part.items()}
+    written = {
+        part: {f"{name}/character{n:02d}" for name, numbers in dealt.items() for n in numbers}
+        for part, dealt in characters.items()
+    }
+    assert [len(names) for names in written.values()] == [617, 154, 193]
+    whole = {f"{name}/character{n:02d}" for name in counts for n in range(1, counts[name] + 1)}
+    assert set.union(*written.values()) == whole
+    found = deal(dict.fromkeys(whole, torch.zeros(1)), together=False)
+    assert {part: {*classes} for part, classes in found.items()} == written
+
+
 def agree(one, other):
     """Whether two estimates of the same thing differ by no more than chance."""
     return abs(one.mean - other.mean) < 1.5 * math.hypot(one.interval, other.interval)

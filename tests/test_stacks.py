@@ -30,6 +30,9 @@ NETWORKS = {
         nn.ReLU(),
         nn.MaxPool2d(2),
     ),
+    "pooling": lambda: nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.MaxPool2d(2), BatchNorm(4), nn.ReLU(), nn.MaxPool2d((3, 2))
+    ),
     "no ReLU": lambda: nn.Sequential(nn.Conv2d(1, 3, 3, bias=False), BatchNorm(3), nn.Tanh()),
     "a single filter": lambda: conv_network(3, filters=1, blocks=2),
     "a bias before a norm": lambda: nn.Sequential(nn.Conv2d(1, 3, 3), BatchNorm(3)),

@@ -27,6 +27,8 @@ from meta_lib.command_line.options import (
     EXISTING,
     FOLDER,
     IMAGES,
+    MULTI_STEP,
+    NETWORK,
     OUTPUT,
     POSITIVE,
     RUN,
@@ -130,8 +132,20 @@ def protonet(**options: Any) -> None:
 @click.option("--test-steps", type=COUNT, help="Inner steps when it is used; left out, as many.")
 @click.option("--variant", type=click.Choice(learners.VARIANTS), default="second-order",
               show_default=True, help="MAML itself, or one of its relatives.")  # fmt: skip
-def maml(test_steps: int | None, **options: Any) -> None:
+@NETWORK
+@click.option("--layer-rates", is_flag=True,
+              help="Learn the rates of the inner steps, one for each layer and step, as MAML++ "
+              "does.")  # fmt: skip
+@click.option("--body-alpha", type=POSITIVE,
+              help="What the rates of all layers but the last begin with; left out, as "
+              "--alpha.")  # fmt: skip
+@MULTI_STEP
+@click.option("--body", type=EXISTING,
+              help="Begin with the features of a siamese, protonet or pretrained training, its "
+              "folder or model, by the same network.")  # fmt: skip
+def maml(test_steps: int | None, body: Path | None, **options: Any) -> None:
     """MAML: a learned initialisation."""
+    options["body"] = body and str(body)
     _train("maml", test_steps=test_steps or options["steps"], **options)
 
 
@@ -156,8 +170,7 @@ def lstm(**options: Any) -> None:
               help="Learning rate of the inner steps.")  # fmt: skip
 @click.option("--steps", type=click.IntRange(min=0), default=1, show_default=True,
               help="Inner steps; with 0 the network is pre-trained on all waves.")  # fmt: skip
-@click.option("--multi-step", is_flag=True,
-              help="Count the loss after every inner step, as MAML++ does.")  # fmt: skip
+@MULTI_STEP
 @DECAY
 def waves(**options: Any) -> None:
     """MAML on sine waves. Measured is the squared error, after 0 to 10 steps."""
@@ -199,6 +212,10 @@ def optimizer(**options: Any) -> None:
     help="For siamese: redrawn copies of each image; left out, as in training.",
 )
 @click.option("--test-steps", type=COUNT, help="For maml: inner steps; left out, as in training.")
+@click.option("--one-by-one", is_flag=True,
+              help="Classify each query beside the support set alone, so that none gains from "
+              "another. Only maml and lstm answer differently: their batch normalisation uses the "
+              "batch's statistics.")  # fmt: skip
 @click.option("--seed", type=SEED, default=1, show_default=True)
 @click.option("--runs", "runs_path", type=EXISTING,
               help="Omniglot's official one-shot runs, all_runs.zip or its folder, instead of "
@@ -206,14 +223,14 @@ def optimizer(**options: Any) -> None:
 @OUTPUT
 def evaluate(
     checkpoint: Path, runs_path: Path | None, copies: int | None, test_steps: int | None,
-    as_json: bool, **options: Any,
+    one_by_one: bool, as_json: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Measure the accuracy of CHECKPOINT on many tasks, with its 95 % interval.
 
     CHECKPOINT is the folder of a training, or its model.safetensors or checkpoint.safetensors. Of
     waves and optimizers, errors and losses are measured instead, on --episodes tasks.
     """
-    changes = {"copies": copies, "test_steps": test_steps}
+    changes = {"copies": copies, "test_steps": test_steps, "one_by_one": one_by_one or None}
     changes = {name: value for name, value in changes.items() if value is not None}
     with _failing_well(options.pop("device")):
         learner, settings = learners.load(checkpoint, **changes)
@@ -257,6 +274,8 @@ def compare(
         trained = [learners.load_learner(path)[1] for path in named.values()]
         for settings in trained:
             _check_ways(settings, options["ways"])
+        if len({settings.get("split", "alphabets") for settings in trained}) > 1:
+            raise click.UsageError("the checkpoints must have been trained with the same --split")
         shape = trained[0] | {"ways": options["ways"]}
         test = _episodes(shape, "test", **options)
         choosing = {**options, "episodes": min(40, options["episodes"]), "seed": VALIDATION}
@@ -315,7 +334,9 @@ def _train(
         settings = {"learner": name, **options, "data_folder": folder}
         shape = (settings["ways"], settings["shots"], settings["queries"])
         judged = _episodes(settings, "validation", *shape, settings["seed"], episodes)
-        image_set = load_part(settings["data"], settings["part"], settings["size"], folder)
+        image_set = load_part(
+            settings["data"], settings["part"], settings["size"], folder, settings["split"]
+        )
         check_episode(image_set, *shape)
         if settings["turns"]:
             image_set = quarter_turns(image_set)
@@ -358,7 +379,9 @@ def _episodes(
 ) -> list[Episode]:  # fmt: skip
     data = data or settings["data"]
     folder = folder or (settings["data_folder"] if data == settings["data"] else None)
-    image_set = load_part(data, part, settings["size"], folder)
+    # Checkpoints from before there were two splits do not name theirs.
+    split = settings.get("split", "alphabets") if data == settings["data"] else "alphabets"
+    image_set = load_part(data, part, settings["size"], folder, split)
     task = task_source(image_set, ways, shots, queries, Generator().manual_seed(seed))
     return [task(within) for _ in range(episodes)]
 
@@ -370,7 +393,8 @@ def _measure(learner: learners.Learner, episodes: list[Episode]) -> dict:
 def _judged(right: list[list[bool]]) -> dict:
     """Return accuracy, error and interval; the trials of each episode are right or wrong.
 
-    The interval is over the episodes, or with one episode over its trials.
+    The interval is over the episodes, or with one episode over its trials. How many were right in
+    each episode is kept too, so that two learners can be compared task by task.
     """
     trials = sum(map(len, right))
     values = right[0] if len(right) == 1 else [sum(one) / len(one) for one in right]
@@ -380,6 +404,7 @@ def _judged(right: list[list[bool]]) -> dict:
         "error_percent": 100 * (1 - accuracy),
         "trials": trials,
         "ci95": estimate([float(v) for v in values]).interval if len(values) > 1 else None,
+        "right_by_task": [sum(one) for one in right],
     }
 
 

@@ -36,8 +36,9 @@ def pixels(settings: Settings) -> Learner:
 
 def from_scratch(settings: Settings, alpha: float, steps: int) -> Learner:
     """Return MAML's network without MAML: random weights, trained on the support set alone."""
-    untrained = {**settings, "learner": "maml", "variant": "second-order", "steps": 1}
-    return learners.build({**untrained, "alpha": alpha, "test_steps": steps})
+    untrained = {**settings, "learner": "maml", "variant": "second-order", "network": "strided"}
+    untrained |= {"layer_rates": False, "alpha": alpha, "steps": 1, "test_steps": steps}
+    return learners.build(untrained)
 
 
 def compare(
@@ -47,7 +48,8 @@ def compare(
 
     `trained` gives checkpoints by name, to which "pixels" and "from scratch" are added; `shape` is
     the `ways` and `filters` of the latter's network, whose rate and steps are chosen on the
-    validation episodes. Of each: `accuracy` and `ci95`; `parameters`, how many weights it has;
+    validation episodes. Of each: `accuracy` and `ci95`; `right_by_task`, how many queries of each
+    task it answered rightly; `parameters`, how many weights it has;
     `task_ms`, the median time in milliseconds that an episode takes, its adaptation included;
     `peak_mib`, what an episode adds to the memory in use; and `choice`, what was chosen.
 
@@ -62,10 +64,15 @@ def compare(
     found: dict[str, dict[str, Any]] = {}
     for name, (make, of) in rows.items():
         learner = make(*of)
-        right = estimate(accuracies(learner.classify, test))
+        by_task = accuracies(learner.classify, test)
+        right = estimate(by_task)
         found[name] = {
             "accuracy": right.mean,
             "ci95": right.interval,
+            "right_by_task": [
+                round(share * len(episode.query_y))
+                for share, episode in zip(by_task, test, strict=True)
+            ],
             "parameters": sum(weight.numel() for weight in learner.weights.values()),
             "task_ms": 1000 * median_seconds(partial(learner.classify, test[0])),
             "peak_mib": peak_memory(torch.get_num_threads(), _answering, make, of, test[0]),

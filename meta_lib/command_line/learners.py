@@ -141,20 +141,42 @@ def pretrained_network(settings: Settings) -> Learner:
 def maml_learner(settings: Settings) -> Learner:
     """Build MAML or a relative: `variant`, `ways`, `filters`, `alpha`, `steps`, `tasks`, `beta`.
 
-    It is trained with `steps` inner steps, and answers after `test_steps`.
+    It is trained with `steps` inner steps, and answers after `test_steps`. The other settings may
+    be missing, as they are in older checkpoints: `layer_rates` learns the inner rates, those of all
+    layers but the last from `body_alpha` on; `multi_step` counts the loss after each inner step;
+    `network` may be "pooled"; and `body` names a training of an embedding by the same network,
+    whose layers it begins with.
+
+    Raises ValueError for learned rates with a `variant` that has its own, and for a `body_alpha`
+    without learned rates; its `train` for a body that is another network's, or has seen other
+    classes.
     """
-    network = conv_network(settings["ways"], settings["filters"])
+    if settings.get("network") == "pooled":
+        network = pooled_network(settings["filters"], settings["ways"], settings["size"])
+    else:
+        network = conv_network(settings["ways"], settings["filters"])
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
-    weights = dict(phi)
-    objectives = {"first-order": maml.first_order_loss, "reptile": maml.reptile_loss}
+    head = str(len(network) - 1)
     alpha: maml.Alpha = settings["alpha"]
     if settings["variant"] == "anil":
-        alpha = maml.head_rates(phi, settings["alpha"], head=str(len(network) - 1))
+        alpha = maml.head_rates(phi, settings["alpha"], head)
     if settings["variant"] == "meta-sgd":
         alpha = maml.learned_rates(phi, settings["alpha"])
-        weights |= learned_in(alpha)
+    if settings.get("layer_rates"):
+        if settings["variant"] not in ("second-order", "first-order"):
+            raise ValueError(f"layer_rates must be left out for the variant {settings['variant']}")
+        body_alpha: float = settings.get("body_alpha") or settings["alpha"]
+        start = {name: body_alpha for name in phi} | maml.head_rates(phi, settings["alpha"], head)
+        alpha = maml.layer_rates(phi, start, settings["steps"])
+    elif settings.get("body_alpha"):
+        raise ValueError("body_alpha must be left out without layer_rates")
+    weights, objective = phi | learned_in(alpha), _objective(settings)
 
     def train(image_set: ImageSet, generator: Generator, run: Run) -> list[float]:
+        if settings.get("body"):
+            body = runs.read_model(settings["body"])
+            _check_same_classes(body.config, settings)
+            take_body(network, body.tensors)
         trained, losses = maml.train(
             network,
             loss,
@@ -163,7 +185,7 @@ def maml_learner(settings: Settings) -> Learner:
             alpha,
             settings["beta"],
             settings["steps"],
-            objectives.get(settings["variant"], maml.meta_loss),
+            objective,
             chunk=best_chunk(),
             decay=settings["decay"],
             run=run,
@@ -173,9 +195,31 @@ def maml_learner(settings: Settings) -> Learner:
         return losses
 
     def classify(episode: Episode) -> Tensor:
-        return maml.classify(network, loss, phi, episode, alpha, settings["test_steps"])
+        steps, alone = settings["test_steps"], settings.get("one_by_one", False)
+        return maml.classify(network, loss, phi, episode, alpha, steps, alone)
 
     return Learner(weights, {}, train, classify)
+
+
+@torch.no_grad()
+def take_body(network: nn.Sequential, embedding: dict[str, Tensor]) -> None:
+    """Give a network the weights of an embedding of the same layers, and a last layer of zeros.
+
+    To begin MAML from features that were learned before is Ye & Chao's (2022) advice,
+    https://arxiv.org/abs/2106.16245. With a last layer of zeros all classes are alike at first, and
+    the first inner step makes each class's row out of the features of its own support images (Kao,
+    Chiu & Chen 2022, https://arxiv.org/abs/2106.15367).
+
+    Raises ValueError if the embedding is another network's.
+    """
+    head = list(network)[-1]
+    for name, weight in network[:-1].named_parameters():
+        # Batch normalisation's are (channels, 1, 1) here, and (channels,) where it keeps averages.
+        if name not in embedding or embedding[name].numel() != weight.numel():
+            raise ValueError(f"body must be of the same network, but has no such {name}")
+        weight.copy_(embedding[name].view_as(weight))
+    for weight in head.parameters():
+        weight.zero_()
 
 
 def lstm_learner(settings: Settings) -> Learner:
@@ -197,7 +241,8 @@ def lstm_learner(settings: Settings) -> Learner:
         )
 
     def classify(episode: Episode) -> Tensor:
-        return gated_optimizer.classify(optimizer, network, loss, episode, settings["steps"])
+        steps, alone = settings["steps"], settings.get("one_by_one", False)
+        return gated_optimizer.classify(optimizer, network, loss, episode, steps, alone)
 
     return Learner(dict(optimizer.named_parameters()), {}, train, classify)
 
@@ -302,6 +347,27 @@ def _sampler(
         return share(drawn)
 
     return sample
+
+
+def _objective(settings: Settings) -> maml.MetaLoss:
+    """Return what MAML's outer loop minimises.
+
+    Raises ValueError for a `multi_step` loss with a `variant` that has a meta-loss of its own.
+    """
+    if settings.get("multi_step"):
+        if settings["variant"] in ("first-order", "reptile"):
+            raise ValueError(f"multi_step must be left out for the variant {settings['variant']}")
+        return maml.multi_step_loss
+    of = {"first-order": maml.first_order_loss, "reptile": maml.reptile_loss}
+    return of.get(settings["variant"], maml.meta_loss)
+
+
+def _check_same_classes(one: Settings, other: Settings) -> None:
+    """Refuse two trainings of which one may have seen what the other is to be judged by."""
+    for name, default in (("data", None), ("part", "train"), ("split", "alphabets")):
+        found, wanted = one.get(name, default), other.get(name, default)
+        if found != wanted:
+            raise ValueError(f"body must be trained with the {name} {wanted}, but was with {found}")
 
 
 def _redraw(settings: Settings, generator: Generator) -> Callable[[Tensor], Tensor] | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from meta_lib.tasks.parts import DATA_SETS
+from meta_lib.tasks.parts import DATA_SETS, SPLITS
 
 COUNT = click.IntRange(min=1)
 SEED = click.IntRange(0, 2**63 - 1)
@@ -89,6 +89,9 @@ IMAGES = options(
     click.option("--part", type=click.Choice(["train", "all"]), default="train", show_default=True,
                  help="Train on the training part or, for a test with classes of its own such as "
                  "the official runs, on all classes."),
+    click.option("--split", type=click.Choice(SPLITS), default="alphabets", show_default=True,
+                 help="Whether Omniglot's parts share no alphabet, or only no character, as in "
+                 "MAML's paper."),
     click.option("--turns", is_flag=True,
                  help="Count each class four times, turned by 0 to 3 quarters."),
     click.option("--distort", type=STRENGTH, default=0.0, show_default=True,
@@ -112,10 +115,15 @@ EPISODES = options(
                  help="Share of the tasks in training whose classes are all of one alphabet."),
     TASKS,
 )  # fmt: skip
+MULTI_STEP = click.option("--multi-step", is_flag=True,
+                          help="Count the loss after every inner step, as MAML++ "
+                          "does.")  # fmt: skip
+NETWORK = click.option("--network", type=click.Choice(["strided", "pooled"]), default="strided",
+                       show_default=True, help="MAML's network, or one that looks closer, for "
+                       "--size 32: as an embedding it has 8 features for each of the "
+                       "filters.")  # fmt: skip
 EMBEDDING = options(
-    click.option("--network", type=click.Choice(["strided", "pooled"]), default="strided",
-                 show_default=True, help="MAML's network, or one that looks closer: for --size 32, "
-                 "with 8 features for each of the filters."),
+    NETWORK,
     click.option("--features", type=COUNT, default=64, show_default=True,
                  help="Length of an image's embedding by the strided network."),
 )  # fmt: skip

@@ -8,9 +8,10 @@ tasks at once. Used in part 3, "MAML".
 
     linear layer          one batched matrix product
     convolution           one grouped convolution, the tasks side by side as groups of channels
+    max-pooling           on these channels too
     batch normalisation   the book's, on these channels: each task has its own statistics
     the first block       convolution, batch normalisation and ReLU in one matrix product
-    ReLU, tanh, sigmoid, flattening and pooling, which look at each image alone
+    ReLU, tanh, sigmoid, flattening and averaging, which look at each image alone
 
 On the CPU tasks with many images go through the chain one after the other all the same: an
 operation on one of them keeps a core busy, and what it leaves is still in the cache for the next.
@@ -189,6 +190,8 @@ def _through(layers: Chain, x: Tensor) -> Tensor:
             x = normalise(x, layer, **weights)
         elif type(layer) in OF_NUMBERS:
             x = layer(x)
+        elif type(layer) is nn.MaxPool2d:
+            x = _apart(layer(_side_by_side(x)), len(x))
         else:
             x = layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
     return x

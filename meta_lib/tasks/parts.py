@@ -15,28 +15,39 @@ from meta_lib.tasks.omniglot import omniglot
 
 DATA_SETS = ("glyphs", "omniglot", "folder")
 PARTS = ("train", "validation", "test")
+SPLITS = ("alphabets", "characters")
 
 GLYPHS = {"train": (400, 0), "validation": (100, 1), "test": (100, 2)}
 """Number of classes and seed of each part of the glyphs."""
 
 
 def load_part(
-    data: str, part: str, size: int = 28, folder: str | os.PathLike | None = None
+    data: str,
+    part: str,
+    size: int = 28,
+    folder: str | os.PathLike | None = None,
+    split: str = "alphabets",
 ) -> ImageSet:
     """Return one part of a data set, or with the part "all" the whole of it.
 
     `data` is "glyphs", which need no folder; "omniglot", from `folder` or from where
     `tasks.omniglot` finds it; or "folder", a user's own images in `folder`, one folder a class.
     Omniglot is dealt out by alphabets and a user's images by classes, always in the same way: 64 %
-    for meta-training, 16 % for validation, 20 % for test.
+    for meta-training, 16 % for validation, 20 % for test. With the `split` "characters" Omniglot's
+    characters are dealt out one by one, as in MAML's paper: that is easier, as a new character is
+    then of an alphabet that was trained on.
 
-    Raises ValueError for another data set or part, or "folder" without a folder; else as the data
-    set's own function does.
+    Raises ValueError for another data set, part or split, "folder" without a folder, or the split
+    "characters" of anything but Omniglot; else as the data set's own function does.
     """
     if data not in DATA_SETS:
         raise ValueError(f"data must be one of {', '.join(DATA_SETS)}, but was {data!r}")
     if part not in (*PARTS, "all"):
         raise ValueError(f"part must be one of {', '.join(PARTS)} or all, but was {part!r}")
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, but was {split!r}")
+    if split == "characters" and data != "omniglot":
+        raise ValueError(f"split must be alphabets for {data}; only omniglot has both")
     if data == "glyphs":
         wanted = PARTS if part == "all" else (part,)
         return {
@@ -50,15 +61,17 @@ def load_part(
         raise ValueError("folder must name the folder of the images, one folder a class")
     else:
         whole = image_folder(folder, size)
-    return whole if part == "all" else deal(whole)[part]
+    return whole if part == "all" else deal(whole, together=split == "alphabets")[part]
 
 
-def deal(image_set: ImageSet) -> dict[str, ImageSet]:
+def deal(image_set: ImageSet, together: bool = True) -> dict[str, ImageSet]:
     """Return the three parts by name; classes called "group/…" stay with the others of the group.
 
-    The same set is always dealt out in the same way.
+    Unless they stay `together`, each class is dealt out by itself. The same set is always dealt out
+    in the same way.
     """
-    apart = groups(image_set)
+    alone = {name: {name: images} for name, images in image_set.items()}
+    apart = groups(image_set) if together else alone
     names = sorted(apart)
     validation, test = round(0.16 * len(names)), round(0.2 * len(names))
     sizes = (len(names) - validation - test, validation, test)
