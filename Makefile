@@ -26,8 +26,8 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book check test alone colab engines notebooks results mutants benchmarks links address \
-  serve offline pdf site clean
+.PHONY: help book check test alone colab engines notebooks results seeds mutants benchmarks links \
+  address serve offline pdf site clean
 
 help:
 	@echo "make book       build the book in $(HTML)/"
@@ -38,6 +38,7 @@ help:
 	@echo "make colab      the same with the versions that Google Colab has today"
 	@echo "make engines    move the book's figures in Firefox and in WebKit"
 	@echo "make results    list the recorded runs and make those that are missing (RUNS=... for some only)"
+	@echo "make seeds      try the chapters' verdicts with seeds that the text does not use (CHAPTERS=...)"
 	@echo "make benchmarks measure the library beside others, by THREADS=1 or more (benchmarks/README.md)"
 	@echo "make mutants    break the algorithms line by line and see what the tests notice (20 minutes)"
 	@echo "make links      ask every address that the book links whether it is still there"
@@ -106,6 +107,9 @@ notebooks: $(VENV)/.installed
 
 results: $(VENV)/.installed
 	$(BIN)/python results/make.py $(if $(RUNS),$(RUNS),--all)
+
+seeds: $(VENV)/.installed
+	$(BIN)/python -m seeds $(CHAPTERS)
 
 benchmarks: book
 	$(BIN)/$(PIP) install -r benchmarks/requirements.txt

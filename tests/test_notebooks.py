@@ -378,6 +378,7 @@ def test_exercises_have_a_start_and_a_folded_solution(notebook):
         begin, solution, explained = notebook.cells[start + 1], *split(notebook, start + 2, end)
         title = notebook.cells[start].source.splitlines()[0]
         assert tags(begin) == ["exercise"], f"{title}: the next cell is for the reader to begin"
+        assert "check(" in begin.source or not asks(notebook), f"{title}: no check of the answer"
         assert solution, f"{title}: no solution"
         for cell in solution:
             assert cell.source.startswith("# @title Solution to exercise "), title
@@ -393,6 +394,11 @@ def test_exercises_have_a_start_and_a_folded_solution(notebook):
         assert explained.source.rstrip().endswith("</details>"), title
 
 
+def asks(notebook):
+    """Return whether a chapter has questions: those that have are also to check their exercises."""
+    return any("question" in tags(cell) for cell in notebook.cells)
+
+
 def split(notebook, start, end):
     """Return the code cells from `start` on, and the first cell after them."""
     after = next(i for i in range(start, end) if notebook.cells[i].cell_type != "code")
@@ -402,7 +408,8 @@ def split(notebook, start, end):
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_chapters_are_built_alike(notebook):
     """Goals, time, a claim put to the test, what goes wrong, the answer in numbers, what next."""
-    opening = notebook.cells[1].source
+    text = "\n".join(cell.source for _, cell in of_kind(notebook, "markdown"))
+    opening = text.split("\n## ")[0]
     assert "Afterwards you " in opening and "Reading takes " in opening
     found = sections(notebook)
     titles = [title for title, _ in found]
