@@ -361,6 +361,7 @@ def test_exercises_have_a_start_and_a_folded_solution(notebook):
         begin, solution, explained = notebook.cells[start + 1], *split(notebook, start + 2, end)
         title = notebook.cells[start].source.splitlines()[0]
         assert tags(begin) == ["exercise"], f"{title}: the next cell is for the reader to begin"
+        assert "check(" in begin.source or not asks(notebook), f"{title}: no check of the answer"
         assert solution, f"{title}: no solution"
         for cell in solution:
             assert cell.source.startswith("# @title Solution to exercise "), title
@@ -374,6 +375,11 @@ def test_exercises_have_a_start_and_a_folded_solution(notebook):
         assert given & used, f"{title}: the solution goes on from nothing that the cell begins"
         assert explained.source.startswith("<details><summary>Solution"), title
         assert explained.source.rstrip().endswith("</details>"), title
+
+
+def asks(notebook):
+    """Return whether a chapter has questions: those that have are also to check their exercises."""
+    return any("question" in tags(cell) for cell in notebook.cells)
 
 
 def split(notebook, start, end):
