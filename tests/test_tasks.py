@@ -199,6 +199,13 @@ def test_changing_bandits_change_once_and_in_time():
     assert (at_once[14] != at_once[15]).all() and (at_once[15] == at_once[29]).all()
 
 
+def test_the_chances_of_paired_arms_add_up_to_one():
+    chances = bandits.sample_paired(50, 4, seeded())
+    assert chances.shape == (4, 50, 2) and (chances[0] == chances[3]).all()
+    torch.testing.assert_close(chances.sum(dim=2), torch.ones(4, 50))
+    assert chances[0, :, 0].unique().numel() == 50
+
+
 def test_a_world_of_bandits_pays_and_tells_the_gain():
     chances = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])
     world = bandits.Bandits(chances)

@@ -24,7 +24,7 @@ from meta_lib.machinery.runs import Run
 from meta_lib.networks import expand, loss_of, mlp, parameters_of
 from meta_lib.recurrent_policy import RecurrentPolicy, World
 from meta_lib.rivals.baselines import BASELINES, RATES, descend, tune
-from meta_lib.tasks.bandits import Bandits, sample_bandits, sample_changing
+from meta_lib.tasks.bandits import Bandits, sample_bandits, sample_changing, sample_paired
 from meta_lib.tasks.episodes import Episode
 from meta_lib.tasks.grids import MOVES, SIDE, Grids, sample_goals
 from meta_lib.tasks.optimizees import Optimizee, digit_networks, quadratics
@@ -193,21 +193,11 @@ def policies(settings: Settings) -> Experiment:
     return Experiment(dict(nn.ModuleList(group).named_parameters()), {}, train, measure)
 
 
-def _bandits(arms: int, sample: Callable[..., Tensor]) -> tuple[int, int, Callable[..., World]]:
-    def make(tasks: int, rounds: int, generator: Generator) -> World:
-        return Bandits(sample(tasks, arms, rounds, generator))
-
-    return arms, 0, make
-
-
-WORLDS: dict[str, tuple[int, int, Callable[..., World]]] = {
-    "bandits": _bandits(3, sample_bandits),
-    "changing": _bandits(3, sample_changing),
-    "grids": (
-        len(MOVES),
-        SIDE * SIDE,
-        lambda tasks, rounds, generator: Grids(sample_goals(tasks, generator)),
-    ),
+WORLDS: dict[str, tuple[int, int, Callable[[int, int, Generator], World]]] = {
+    "bandits": (3, 0, lambda tasks, *rest: Bandits(sample_bandits(tasks, 3, *rest))),
+    "changing": (3, 0, lambda tasks, *rest: Bandits(sample_changing(tasks, 3, *rest))),
+    "paired": (2, 0, lambda *given: Bandits(sample_paired(*given))),
+    "grids": (len(MOVES), SIDE**2, lambda tasks, _, generator: Grids(sample_goals(tasks, generator))),
 }
 """Where a policy can act: how many actions it has, how much it sees, and how tasks are drawn."""
 

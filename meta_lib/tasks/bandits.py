@@ -48,6 +48,17 @@ def sample_changing(
     return torch.where(late[:, :, None], after, before)
 
 
+def sample_paired(tasks: int, rounds: int, generator: Generator) -> Tensor:
+    """Draw bandits with two arms whose chances add up to 1, (rounds, tasks, 2).
+
+    Raises as `sample_bandits` does.
+    """
+    checks.whole_number("tasks", tasks)
+    checks.whole_number("rounds", rounds)
+    first = uniform(tasks, 1, generator=generator)
+    return torch.cat([first, 1 - first], dim=1).expand(rounds, -1, -1)
+
+
 def pull(chances: Tensor, arm: Tensor, generator: Generator) -> Tensor:
     """Pull an arm (tasks,) of each bandit (tasks, arms); return the rewards, 0 or 1, (tasks,)."""
     chance = chances.gather(1, arm[:, None]).squeeze(1)
