@@ -197,7 +197,11 @@ WORLDS: dict[str, tuple[int, int, Callable[[int, int, Generator], World]]] = {
     "bandits": (3, 0, lambda tasks, *rest: Bandits(sample_bandits(tasks, 3, *rest))),
     "changing": (3, 0, lambda tasks, *rest: Bandits(sample_changing(tasks, 3, *rest))),
     "paired": (2, 0, lambda *given: Bandits(sample_paired(*given))),
-    "grids": (len(MOVES), SIDE**2, lambda tasks, _, generator: Grids(sample_goals(tasks, generator))),
+    "grids": (
+        len(MOVES),
+        SIDE**2,
+        lambda tasks, _, generator: Grids(sample_goals(tasks, generator)),
+    ),
 }
 """Where a policy can act: how many actions it has, how much it sees, and how tasks are drawn."""
 
