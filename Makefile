@@ -23,8 +23,8 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book test alone colab notebooks results mutants benchmarks links address serve offline pdf \
-  site clean
+.PHONY: help book test alone colab notebooks results seeds mutants benchmarks links address serve offline \
+  pdf site clean
 
 help:
 	@echo "make book       build the book in $(HTML)/"
@@ -33,6 +33,7 @@ help:
 	@echo "make colab      the same with the versions that Google Colab has today"
 	@echo "make notebooks  run the notebooks and store their outputs (NOTEBOOKS=... for some only)"
 	@echo "make results    list the recorded runs and make those that are missing (RUNS=... for some only)"
+	@echo "make seeds      try the chapters' verdicts with seeds that the text does not use (CHAPTERS=...)"
 	@echo "make benchmarks measure the library beside others, by THREADS=1 or more (benchmarks/README.md)"
 	@echo "make mutants    break the algorithms line by line and see what the tests notice (20 minutes)"
 	@echo "make links      ask every address that the book links whether it is still there"
@@ -108,6 +109,9 @@ notebooks: $(VENV)/.installed
 
 results: $(VENV)/.installed
 	$(BIN)/python results/make.py $(if $(RUNS),$(RUNS),--all)
+
+seeds: $(VENV)/.installed
+	$(BIN)/python -m seeds $(CHAPTERS)
 
 benchmarks: book
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt

@@ -9,9 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import torch
+from scipy.special import stdtrit
 from torch import Tensor
 
+from meta_lib.machinery import checks
 from meta_lib.tasks.episodes import Episode
+
+FEWEST_TRAININGS = 5
+"""A verdict rests on so many trainings at least, each with a seed of its own."""
 
 
 class Estimate(NamedTuple):
@@ -39,6 +44,31 @@ def estimate(values: Sequence[float] | Tensor) -> Estimate:
     return Estimate(
         values.mean().item(), 1.96 * values.std(correction=1).item() / math.sqrt(len(values))
     )
+
+
+def over_trainings(values: Sequence[float] | Tensor) -> Estimate:
+    """Return the mean over a few trainings (trainings,) and its 95 % interval by Student's t.
+
+    With five values the spread itself is uncertain, and the interval 2.78 standard errors wide on
+    either side, in the place of 1.96. Raises ValueError for fewer than 2 values, as `estimate`.
+    """
+    mean, normal = estimate(values)
+    return Estimate(mean, normal / 1.96 * float(stdtrit(len(values) - 1, 0.975)))
+
+
+def verdict(sentence: str, gains: Sequence[float] | Tensor, unit: str = "") -> str:
+    """Return whether a sentence holds, as one line of text: `make seeds` looks for such lines.
+
+    `gains` (trainings,) says for each training by how much the sentence is true: a difference
+    between two things tried on the same task, larger than 0 where it holds. It is held if the 95 %
+    interval of the mean gain lies above 0. Raises ValueError for fewer than 5 trainings.
+    """
+    checks.whole_number("the number of trainings", len(gains), at_least=FEWEST_TRAININGS)
+    mean, interval = over_trainings(gains)
+    held = "Held" if mean - interval > 0 else "NOT HELD"
+    decimals = max(0, 1 - math.floor(math.log10(interval))) if interval else 1
+    by = f"{mean:.{decimals}f} ± {interval:.{decimals}f} {unit}".strip()
+    return f"{held} over {len(gains)} trainings: {sentence}, by {by}"
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:

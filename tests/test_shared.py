@@ -8,7 +8,14 @@ import torch
 from scipy import stats
 
 from meta_lib import networks
-from meta_lib.evaluation import Estimate, accuracies, accuracy, estimate
+from meta_lib.evaluation import (
+    Estimate,
+    accuracies,
+    accuracy,
+    estimate,
+    over_trainings,
+    verdict,
+)
 from meta_lib.machinery.device import device
 from meta_lib.tasks.episodes import Episode
 from meta_lib.training import minimise
@@ -243,3 +250,27 @@ def test_the_device_is_chosen_in_order(monkeypatch):
     assert device().type == "mps"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert device().type == "cpu"
+
+
+def test_the_interval_over_a_few_trainings_is_students():
+    values = [0.91, 0.94, 0.9, 0.97, 0.93]
+    mean, interval = over_trainings(values)
+    low, high = stats.t.interval(0.95, 4, stats.tmean(values), stats.sem(values))
+    assert (mean - interval, mean + interval) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize(
+    ("gains", "said"),
+    [
+        ([1, 2, 3, 2, 2], "Held over 5 trainings: it helps, by 2.00 ± 0.88 points"),
+        ([-1, 2, 3, 2, 2], "NOT HELD over 5 trainings: it helps, by 1.6 ± 1.9 points"),
+        ([-30, -20, -30, -40, -30, -30], "NOT HELD over 6 trainings: it helps, by -30.0 ± 6.6"),
+    ],
+)
+def test_a_verdict_is_held_where_its_interval_lies_above_zero(gains, said):
+    assert verdict("it helps", gains, "points").startswith(said)
+
+
+def test_a_verdict_asks_for_five_trainings():
+    with pytest.raises(ValueError, match="number of trainings must be at least 5, but was 4"):
+        verdict("it helps", [1, 2, 3, 2])

@@ -7,7 +7,7 @@ import torch
 from scipy import ndimage, stats
 
 from meta_lib.tasks import bandits, draws
-from meta_lib.tasks.digits import add_noise, digits, rotate, thin
+from meta_lib.tasks.digits import add_noise, digits, labelled, rotate, split, thin
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.grids import START, Grids, distance, sample_goals
 from meta_lib.tasks.quadratics import sample_quadratics
@@ -70,6 +70,36 @@ def test_digits_are_the_1797_real_ones():
     assert min(images.min().item() for images in image_set.values()) == 0.0
 
 
+def numbers_of(images, of):
+    """Return at which place among the images `of` each of `images` lies."""
+    return (images[:, None] == of[None]).flatten(2).all(2).double().argmax(1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_test_by_writer_is_one_run_of_images_and_the_pool_another(seed):
+    pool, x, y = split(torch.Generator().manual_seed(seed), by_writer=True)
+    for digit, images in digits().items():
+        tested = numbers_of(x[y == int(digit)], images).sort().values
+        assert len(tested) == 70 and len(pool[digit]) == len(images) - 70
+        assert (tested.diff() != 1).sum() <= 1, "one run, perhaps round the end"
+        assert not set(tested.tolist()) & set(numbers_of(pool[digit], images).tolist())
+
+
+def test_a_shuffled_test_has_images_from_everywhere():
+    pool, x, y = split(seeded(), by_writer=False, tested=20)
+    places = numbers_of(x[y == 3], digits()["3"])
+    assert len(x) == 200 and (places.sort().values.diff() != 1).sum() > 10
+    assert len(torch.cat(list(pool.values()))) == 1597
+
+
+def test_labelled_images_are_different_ones_of_their_digit():
+    x, y = labelled(digits(), 5, seeded(), "73")
+    assert y.tolist() == 5 * [7] + 5 * [3] and x.shape == (10, 1, 8, 8)
+    places = numbers_of(x[:5], digits()["7"])
+    assert len(set(places.tolist())) == 5
+    assert torch.equal(x[:5], digits()["7"][places])
+
+
 def test_rotation_by_quarter_turns_is_exact_and_anticlockwise():
     images = digits()["4"][:5]
     torch.testing.assert_close(rotate(images, 0), images)
@@ -105,6 +135,11 @@ def test_noise_has_its_size_and_stays_in_range():
     [
         (lambda: rotate(torch.zeros(8, 8), 10), r"images must have shape .*had \(8, 8\)"),
         (lambda: thin(digits()["0"], 1.5), "amount must lie between 0 and 1, but was 1.5"),
+        (lambda: split(seeded(), True, 174), "tested must be less than 174, but was 174"),
+        (
+            lambda: labelled(digits(), 175, seeded()),
+            "the images of 8 must be at least 175, but was",
+        ),
         (lambda: add_noise(digits()["0"], -1, seeded()), "sigma must be at least 0, but was -1"),
         (lambda: sample_waves(0, seeded()), "tasks must be at least 1, but was 0"),
         (

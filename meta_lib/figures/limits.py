@@ -45,10 +45,10 @@ def label_curves(labels: list[int], draws: dict[str, np.ndarray], power: tuple) 
     """
     figure, (left, right) = subplots(1, 2, figsize=(7, 3.5))
     said = []
-    for (name, each), colour, marker in zip(draws.items(), COLOURS, MARKERS, strict=False):
+    for place, (name, each) in enumerate(draws.items()):
+        colour, marker = COLOURS[place], MARKERS[place]
         mean = each.mean(axis=1)
-        nudge = 0.94 if colour == BLUE else 1.06
-        x = np.repeat(np.array(labels) * nudge, each.shape[1])
+        x = np.repeat(np.array(labels) * 0.92 * 1.08**place, each.shape[1])
         left.plot(x, 100 * each.ravel(), ".", color=colour, alpha=0.3, markersize=3)
         left.plot(labels, 100 * mean, color=colour, marker=marker, markersize=4, label=name)
         right.plot(
@@ -68,8 +68,7 @@ def label_curves(labels: list[int], draws: dict[str, np.ndarray], power: tuple) 
     )  # fmt: skip
     left.set(xscale="log", xlabel="labels per class, n", ylabel="accuracy, %")
     right.set(xscale="log", yscale="log", xlabel="labels per class, n", ylabel="error, %")
-    ticks = [1, 2, 5, 10, 20, 50, 100]
-    left.set_xticks(ticks, ticks)
+    left.set_xticks(labels, labels)
     right.set_xticks([1, 10, 100, 1000], [1, 10, 100, 1000])
     right.set_yticks([1, 2, 5, 10, 20, 40], [1, 2, 5, 10, 20, 40])
     left.minorticks_off()

@@ -4,6 +4,9 @@ Alpaydin & Kaynak (1998), https://doi.org/10.24432/C50P49. Used in part 1,
 "The limits of machine learning".
 """
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
@@ -14,11 +17,61 @@ from meta_lib.tasks.draws import normal, placed
 from meta_lib.tasks.episodes import ImageSet
 
 
+class Split(NamedTuple):
+    """Images to learn from, by digit, and images to be tested on (n, 1, 8, 8) with labels (n,)."""
+
+    pool: ImageSet
+    test_x: Tensor
+    test_y: Tensor
+
+
 def digits() -> ImageSet:
     """Return {"0": images, …, "9": images}: 174 to 183 images a class, each (1, 8, 8)."""
     pixels, labels = load_digits(return_X_y=True)
     images = placed(torch.as_tensor(pixels).reshape(-1, 1, 8, 8) / 16)
     return {str(label): images[labels == label] for label in range(10)}
+
+
+def split(generator: Generator, by_writer: bool, tested: int = 70) -> Split:
+    """Take `tested` images of each digit away for a test, and leave the others as a pool.
+
+    Thirteen people wrote the digits, one after the other, and the images lie in that order. So
+    `by_writer` takes a run of images, from anywhere on and past the end to the start again: but for
+    the people at its two ends, nobody has written in both parts. Otherwise the images are shuffled
+    first, and nearly everybody has.
+
+    Raises TypeError or ValueError unless `tested` is a whole number that leaves something.
+    """
+    images = digits()
+    fewest = min(map(len, images.values()))
+    checks.whole_number("tested", tested)
+    if tested >= fewest:
+        raise ValueError(f"tested must be less than {fewest}, but was {tested}")
+    start = torch.rand(1, generator=generator, dtype=torch.float64).item()
+    pool, test = {}, {}
+    for name, each in images.items():
+        if by_writer:
+            order = torch.arange(len(each)).roll(-int(start * len(each)))
+        else:
+            order = torch.randperm(len(each), generator=generator)
+        test[name], pool[name] = each[order[:tested]], each[order[tested:]]
+    return Split(pool, *labelled(test, tested, generator))
+
+
+def labelled(
+    images: ImageSet, per_class: int, generator: Generator, names: Iterable[str] | None = None
+) -> tuple[Tensor, Tensor]:
+    """Draw images of each digit, or of those in `names`: x (n, 1, 8, 8), labels y (n,).
+
+    Raises ValueError where a digit has fewer than `per_class` images.
+    """
+    x, y = [], []
+    for name in images if names is None else names:
+        checks.whole_number(f"the images of {name}", len(images[name]), at_least=per_class)
+        order = torch.randperm(len(images[name]), generator=generator)[:per_class]
+        x.append(images[name][order])
+        y += [int(name)] * per_class
+    return torch.cat(x), torch.tensor(y, device=x[0].device)
 
 
 def rotate(images: Tensor, degrees: float) -> Tensor:
