@@ -139,7 +139,11 @@ def policy_loss(played: Played, discount: float, entropy_weight: float) -> Tenso
     A choice's return is the discounted sum of the gains from then on, and its advantage the return
     beside the other tasks' in that round. The entropy's weight keeps the policy curious while it
     learns.
+
+    Raises ValueError for a single task, beside which there is no other.
     """
+    expected = "(tasks, rounds), with 2 tasks or more"
+    checks.shape("played.gains", played.gains, expected, len(played.gains) > 1)
     returns = [played.gains[:, -1]]
     for earlier in played.gains.flip(1).unbind(dim=1)[1:]:
         returns.append(earlier + discount * returns[-1])
@@ -167,7 +171,8 @@ def train(
 
     `sample` returns a fresh world each time; its tasks are dealt out evenly, the first ones to the
     first policy. No policy learns anything of another. Returns the sums of their losses. `run` says
-    where checkpoints and the log go (`runs`). Raises as `play` and `training.minimise` do.
+    where checkpoints and the log go (`runs`). Raises as `play`, `policy_loss` and
+    `training.minimise` do.
     """
 
     def loss() -> Tensor:

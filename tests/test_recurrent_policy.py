@@ -135,9 +135,23 @@ def test_a_world_that_shows_something_else_is_refused(generator):
     world = Grids(torch.tensor([3, 4]))
     with pytest.raises(ValueError, match=r"seen must have shape \(tasks, 0\), but had \(2, 25\)"):
         rl.play(rl.RecurrentPolicy(3), world, 5, generator)
+    alone = rl.play(rl.RecurrentPolicy(4, observed=25), Grids(torch.tensor([3])), 2, generator)
+    with pytest.raises(
+        ValueError, match=r"\(tasks, rounds\), with 2 tasks or more, but had \(1, 2\)"
+    ):
+        rl.policy_loss(alone, 0.9, 0.1)
     with pytest.raises(ValueError, match="actions must be at least 2, but was 1"):
         rl.RecurrentPolicy(1)
     with pytest.raises(ValueError, match="observed must be at least 0, but was -1"):
         rl.RecurrentPolicy(2, observed=-1)
     with pytest.raises(ValueError, match="rounds must be at least 1, but was 0"):
         rl.play(rl.RecurrentPolicy(4, observed=25), world, 0, generator)
+
+
+def test_another_device_needs_no_value(monkeypatch, generator):
+    """The device "meta" has shapes and no values; what is made elsewhere does not fit there."""
+    monkeypatch.setenv("META_LIB_DEVICE", "meta")
+    policy = rl.RecurrentPolicy(2, hidden=4)
+    world = Bandits(sample_bandits(4, 2, 3, generator))
+    rl.policy_loss(rl.play(rl.SideBySide([policy]), world, 3, generator), 0.9, 0.1).backward()
+    assert all(weight.grad.is_meta for weight in policy.parameters())
