@@ -219,7 +219,7 @@ def walks(goal: Tensor, actions: Tensor, rewards: Tensor, episodes: Sequence[int
     world, ways = Grids(goal), [[START]]
     for action, reward in zip(actions, rewards, strict=True):
         world.act(action[None], torch.Generator())
-        ways[-1].append(goal.item() if reward else world.cell.item())
+        ways[-1].append(int(goal if reward else world.cell))
         if reward:
             ways.append([START])
     figure, grid = subplots(1, len(episodes), figsize=(7, 2.6))
