@@ -93,6 +93,18 @@ def test_a_learned_optimizer_races_with_tuned_rivals(on, tmp_path, monkeypatch):
         assert max(starts) - min(starts) < 1e-6, "not all began at the same place"
 
 
+@pytest.mark.parametrize("on", experiments.WORLDS)
+def test_policies_are_trained_and_measured_again(on, tmp_path):
+    out = tmp_path / "policies"
+    small = ["--on", on, "--policies", 2, "--tasks", 4, "--rounds", 10, "--hidden", 3]
+    trained = result("train", "policies", "--out", out, *small, "--iterations", 2, "--episodes", 50)
+    found = result("evaluate", out, "--episodes", 50, "--seed", 0)
+    assert found["gains"] == trained["gains"] and len(found["gains"]) == 2
+    assert result("evaluate", out, "--episodes", 50, "--seed", 1)["gains"] != found["gains"]
+    said = CliRunner().invoke(meta_lib, ["evaluate", str(out), "--episodes", "5"]).stdout
+    assert "policy 1: gain " in said and "policy 2: gain " in said
+
+
 def test_held_out_digits_are_no_training_digits(generator):
     """A loss that adds up its inputs tells which images it was given."""
     images = digits()

@@ -9,6 +9,7 @@ from scipy import ndimage, stats
 from meta_lib.tasks import bandits, draws
 from meta_lib.tasks.digits import add_noise, digits, labelled, rotate, split, thin
 from meta_lib.tasks.glyphs import glyphs
+from meta_lib.tasks.grids import START, Grids, distance, sample_goals
 from meta_lib.tasks.quadratics import sample_quadratics
 from meta_lib.tasks.sinusoids import Waves, sample_points, sample_waves
 
@@ -149,7 +150,12 @@ def test_noise_has_its_size_and_stays_in_range():
         (lambda: glyphs(0), "classes must be at least 1, but was 0"),
         (lambda: glyphs(1, drawers=0), "drawers must be at least 1, but was 0"),
         (lambda: glyphs(1, size=3), "size must be at least 4, but was 3"),
-        (lambda: bandits.sample_bandits(1, 1, seeded()), "arms must be at least 2, but was 1"),
+        (
+            lambda: bandits.sample_changing(1, 2, 9, seeded()),
+            "rounds must be at least 10, but was 9",
+        ),
+        (lambda: sample_goals(0, seeded()), "tasks must be at least 1, but was 0"),
+        (lambda: bandits.sample_bandits(1, 1, 2, seeded()), "arms must be at least 2, but was 1"),
     ],
 )
 def test_nonsense_is_refused(call, message):
@@ -188,7 +194,10 @@ def test_a_glyph_is_more_like_itself_than_like_others():
 def test_regret_counts_what_the_best_arm_would_have_brought():
     machines = torch.tensor([[0.2, 0.7, 0.5]])
     arms = torch.tensor([[1, 0, 2]])
-    assert bandits.regret(machines, arms)[0].tolist() == pytest.approx([0, 0.5, 0.7])
+    chances = machines.expand(3, -1, -1)
+    assert bandits.regret(chances, arms)[0].tolist() == pytest.approx([0, 0.5, 0.7])
+    changed = torch.stack([*chances[:2], machines.flip(1)])
+    assert bandits.regret(changed, arms)[0].tolist() == pytest.approx([0, 0.5, 1.0])
 
 
 def test_a_pulled_arm_pays_with_its_chance():
@@ -206,10 +215,39 @@ def test_play_tells_the_strategy_what_happened():
         return torch.tensor([number % 2, 1])
 
     machines = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    arms = bandits.play(alternate, machines, 3, seeded())
+    arms, rewards = bandits.play(alternate, machines.expand(3, -1, -1), seeded())
     assert arms.tolist() == [[0, 1, 0], [1, 1, 1]]
+    assert rewards.tolist() == [[1, 0, 1], [1, 1, 1]]
     pulls, wins, number = seen[-1]
     assert (pulls.tolist(), wins.tolist(), number) == ([[1, 1], [0, 2]], [[1, 0], [0, 2]], 2)
+    bandits.play(alternate, machines.expand(3, -1, -1), seeded(), keep=0.5)
+    pulls, wins, _ = seen[-1]
+    assert (pulls.tolist(), wins.tolist()) == ([[0.5, 1], [0, 1.5]], [[0.5, 0], [0, 1.5]])
+
+
+def test_changing_bandits_change_once_and_in_time():
+    chances = bandits.sample_changing(2000, 2, 30, seeded())
+    moved = (chances[1:] != chances[:-1]).any(dim=2)
+    assert (moved.sum(dim=0) == 1).all()
+    assert set((moved.int().argmax(dim=0) + 1).tolist()) == set(range(5, 26))
+    at_once = bandits.sample_changing(5, 2, 30, seeded(), at=15)
+    assert (at_once[14] != at_once[15]).all() and (at_once[15] == at_once[29]).all()
+
+
+def test_the_chances_of_paired_arms_add_up_to_one():
+    chances = bandits.sample_paired(50, 4, seeded())
+    assert chances.shape == (4, 50, 2) and (chances[0] == chances[3]).all()
+    torch.testing.assert_close(chances.sum(dim=2), torch.ones(4, 50))
+    assert chances[0, :, 0].unique().numel() == 50
+
+
+def test_a_world_of_bandits_pays_and_tells_the_gain():
+    chances = torch.tensor([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])
+    world = bandits.Bandits(chances)
+    assert world.seen.shape == (2, 0)
+    for reward, gain in (([1, 0], [0, -1]), ([0, 0], [-1, -1])):
+        found = world.act(torch.tensor([0, 0]), seeded())
+        assert [each.tolist() for each in found] == [reward, gain]
 
 
 def test_epsilon_greedy_explores_as_often_as_it_says():
@@ -219,19 +257,56 @@ def test_epsilon_greedy_explores_as_often_as_it_says():
     assert (bandits.epsilon_greedy(0.0)(pulls, wins, 40, seeded()) == 0).all()
 
 
-def test_ucb1_follows_its_bound():
+def test_ucb_follows_its_bound():
     pulls, wins = torch.tensor([[10.0, 2.0, 4.0]]), torch.tensor([[7.0, 1.0, 2.0]])
-    bound = [w / n + math.sqrt(2 * math.log(16) / n) for n, w in ((10, 7), (2, 1), (4, 2))]
-    assert bandits.ucb1(pulls, wins, 16, seeded()).item() == bound.index(max(bound)) == 1
+    for c, best in ((math.sqrt(2), 1), (0.1, 0)):
+        bound = [w / n + c * math.sqrt(math.log(16) / n) for n, w in ((10, 7), (2, 1), (4, 2))]
+        assert bandits.ucb(c)(pulls, wins, 16, seeded()).item() == bound.index(max(bound)) == best
     untried = torch.tensor([[5.0, 0.0, 5.0]])
-    assert bandits.ucb1(untried, untried, 10, seeded()).item() == 1
+    assert bandits.ucb(math.sqrt(2))(untried, untried, 10, seeded()).item() == 1
+
+
+def test_an_optimist_tries_an_arm_until_it_has_lost_often_enough():
+    pulls, wins = torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.tensor([[2.0, 0.0], [0.0, 0.0]])
+    assert bandits.optimistic(1.0)(pulls, wins, 3, seeded()).tolist() == [1, 0]
+    pulls, wins = torch.tensor([[3.0, 1.0]]), torch.tensor([[2.0, 0.0]])
+    for wins_before in (1.0, 20.0):
+        shares = [(w + wins_before) / (n + wins_before) for n, w in ((3, 2), (1, 0))]
+        expected = shares.index(max(shares))
+        assert bandits.optimistic(wins_before)(pulls, wins, 4, seeded()).item() == expected
 
 
 def test_thompson_sampling_pulls_an_arm_as_often_as_it_is_the_best_one():
     pulls = torch.tensor([[3.0, 8.0]]).expand(40_000, 2)
     wins = torch.tensor([[2.0, 4.0]]).expand(40_000, 2)
-    first = (bandits.thompson(pulls, wins, 11, seeded()) == 0).double().mean().item()
-    # P(A > B) for A ~ Beta(3, 2), B ~ Beta(5, 5), by integration.
     grid = torch.linspace(0, 1, 20_001).numpy()
-    expected = (stats.beta.pdf(grid, 3, 2) * stats.beta.cdf(grid, 5, 5)).mean()
-    assert first == pytest.approx(expected, abs=0.01)
+    for evidence in (1, 3):
+        drawn = bandits.thompson(evidence)(pulls, wins, 11, seeded())
+        first = (drawn == 0).double().mean().item()
+        # P(A > B) for A ~ Beta(3, 2), B ~ Beta(5, 5) and their like, by integration.
+        a, b = ((1 + evidence * w, 1 + evidence * lost) for w, lost in ((2, 1), (4, 4)))
+        expected = (stats.beta.pdf(grid, *a) * stats.beta.cdf(grid, *b)).mean()
+        assert first == pytest.approx(expected, abs=0.01)
+
+
+def test_a_grid_is_walked_cell_by_cell_and_its_goal_brings_back_to_the_start():
+    world = Grids(torch.tensor([2, 14, 24]))  # the upper edge's middle, two to the right, a corner
+    up, right = torch.zeros(3, dtype=torch.long), torch.ones(3, dtype=torch.long)
+    assert world.seen.argmax(dim=1).tolist() == [START] * 3 and (world.seen.sum(dim=1) == 1).all()
+    for action, reward, cells in (
+        (up, [0, 0, 0], [7, 7, 7]),
+        (up, [1, 0, 0], [START, 2, 2]),
+        (up, [0, 0, 0], [7, 2, 2]),  # two stand at the border
+        (right, [0, 0, 0], [8, 3, 3]),
+    ):
+        found = world.act(action, seeded())
+        assert [each.tolist() for each in found] == [reward, reward]
+        assert world.cell.tolist() == cells == world.seen.argmax(dim=1).tolist()
+
+
+def test_goals_are_anywhere_but_at_the_start():
+    goals = sample_goals(24_000, seeded())
+    counts = torch.bincount(goals, minlength=25)
+    assert counts[START] == 0 and counts[counts > 0].numel() == 24
+    assert (counts[counts > 0] - 1000).abs().max() < 160
+    assert distance(torch.tensor([0, 11, 14, 24])).tolist() == [4, 1, 2, 4]

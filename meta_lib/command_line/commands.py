@@ -33,6 +33,8 @@ from meta_lib.command_line.options import (
     POSITIVE,
     RUN,
     SEED,
+    SHARE,
+    STRENGTH,
     TASKS,
 )
 from meta_lib.evaluation import estimate
@@ -193,6 +195,26 @@ def optimizer(**options: Any) -> None:
     _train_experiment("optimizer", **options)
 
 
+@train.command()
+@RUN
+@TASKS
+@click.option("--on", type=click.Choice(list(experiments.WORLDS)), default="bandits",
+              show_default=True, help="Where they act.")  # fmt: skip
+@click.option("--policies", type=COUNT, default=5, show_default=True,
+              help="How many are trained side by side, from different first weights.")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(min=10), default=30, show_default=True,
+              help="Actions in a task.")  # fmt: skip
+@click.option("--hidden", type=COUNT, default=32, show_default=True,
+              help="Units of the memory.")  # fmt: skip
+@click.option("--discount", type=SHARE, default=0.9, show_default=True,
+              help="What a gain of the next round counts.")  # fmt: skip
+@click.option("--entropy", type=STRENGTH, default=0.05, show_default=True,
+              help="Weight of the entropy in the loss.")  # fmt: skip
+def policies(**options: Any) -> None:
+    """Recurrent policies that learn to explore. Measured is what they gain in a task."""
+    _train_experiment("policies", **options)
+
+
 @meta_lib.command()
 @click.argument("checkpoint", type=EXISTING)
 @click.option("--ways", type=COUNT, help="Classes in a task; left out, as in training.")
@@ -228,7 +250,7 @@ def evaluate(
     """Measure the accuracy of CHECKPOINT on many tasks, with its 95 % interval.
 
     CHECKPOINT is the folder of a training, or its model.safetensors or checkpoint.safetensors. Of
-    waves and optimizers, errors and losses are measured instead, on --episodes tasks.
+    waves, optimizers and policies, errors, losses and gains are measured, on --episodes tasks.
     """
     changes = {"copies": copies, "test_steps": test_steps, "one_by_one": one_by_one or None}
     changes = {name: value for name, value in changes.items() if value is not None}
@@ -461,6 +483,8 @@ def _report(result: dict, as_json: bool) -> None:
         steps = race.pop("steps")
         ends = ", ".join(f"{who} {_shown(found['end'])}" for who, found in race.items())
         click.echo(f"{name}: loss after {steps} steps: {ends}")
+    for number, found in enumerate(result.get("gains", []), start=1):
+        click.echo(f"policy {number}: gain {_shown(found)}")
     if "model" in result:
         click.echo(f"model: {result['model']}")
 

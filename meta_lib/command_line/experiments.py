@@ -1,9 +1,10 @@
-"""Two experiments of the command line that are not few-shot classification.
+"""Experiments of the command line that are not few-shot classification.
 
 `waves`: MAML on sine waves, or the same network pre-trained on all of them at once. `optimizer`:
 Andrychowicz et al.'s learned optimizer on quadratics or on small networks, beside hand-made ones
-that are tuned with the same budget. Each is built from its settings, as the learners are
-(`learners`). Part 3, "MAML", and part 3, "The LSTM optimizer".
+that are tuned with the same budget. `policies`: recurrent policies with different first weights, on
+bandits or on grids. Each is built from its settings, as the learners are (`learners`). Part 3,
+"MAML", part 3, "The LSTM optimizer", and part 2, "Meta-learning and reinforcement learning".
 """
 
 import math
@@ -15,14 +16,17 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from meta_lib import lstm_optimizer, maml
+from meta_lib import lstm_optimizer, maml, recurrent_policy
 from meta_lib.evaluation import estimate
 from meta_lib.lstm_optimizer import LSTMOptimizer
 from meta_lib.machinery.distributed import share
 from meta_lib.machinery.runs import Run
 from meta_lib.networks import expand, loss_of, mlp, parameters_of
+from meta_lib.recurrent_policy import RecurrentPolicy, World
 from meta_lib.rivals.baselines import BASELINES, RATES, descend, tune
+from meta_lib.tasks.bandits import Bandits, sample_bandits, sample_changing, sample_paired
 from meta_lib.tasks.episodes import Episode
+from meta_lib.tasks.grids import MOVES, SIDE, Grids, sample_goals
 from meta_lib.tasks.optimizees import Optimizee, digit_networks, quadratics
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
 from meta_lib.torch_optimizer import Learned
@@ -34,7 +38,7 @@ TUNING_SEED = 2**32
 
 
 class Experiment(NamedTuple):
-    """What both experiments can do.
+    """What all experiments can do.
 
     `weights` and `buffers` are its tensors by name. `train` takes a generator and a run and returns
     the losses. `measure` takes a number of tasks and a seed and returns what JSON can hold.
@@ -151,6 +155,58 @@ def optimizer(settings: Settings) -> Experiment:
     return Experiment(dict(rule.named_parameters()), {}, train, measure)
 
 
+def policies(settings: Settings) -> Experiment:
+    """Build recurrent policies: `on`, `policies`, `hidden`, `tasks`, `rounds`, `beta`, ….
+
+    They are trained side by side on tasks of their own, `tasks` each in an iteration, and measured
+    on the same ones.
+    """
+    actions, observed, make = WORLDS[settings["on"]]
+    group = [
+        RecurrentPolicy(actions, settings["hidden"], observed) for _ in range(settings["policies"])
+    ]
+    rounds = settings["rounds"]
+
+    def train(generator: Generator, run: Run) -> list[float]:
+        return recurrent_policy.train(
+            group,
+            lambda: make(settings["policies"] * settings["tasks"], rounds, generator),
+            rounds,
+            settings["iterations"],
+            generator,
+            settings["beta"],
+            settings["discount"],
+            settings["entropy"],
+            run,
+        )
+
+    @torch.no_grad()
+    def measure(tasks: int, seed: int) -> dict[str, Any]:
+        found = []
+        for policy in group:
+            generator = Generator().manual_seed(seed)
+            played = recurrent_policy.play(
+                policy, make(tasks, rounds, generator), rounds, generator
+            )
+            found.append(_described(played.gains.sum(dim=1)))
+        return {"gains": found}
+
+    return Experiment(dict(nn.ModuleList(group).named_parameters()), {}, train, measure)
+
+
+WORLDS: dict[str, tuple[int, int, Callable[[int, int, Generator], World]]] = {
+    "bandits": (3, 0, lambda tasks, *rest: Bandits(sample_bandits(tasks, 3, *rest))),
+    "changing": (3, 0, lambda tasks, *rest: Bandits(sample_changing(tasks, 3, *rest))),
+    "paired": (2, 0, lambda *given: Bandits(sample_paired(*given))),
+    "grids": (
+        len(MOVES),
+        SIDE**2,
+        lambda tasks, _, generator: Grids(sample_goals(tasks, generator)),
+    ),
+}
+"""Where a policy can act: how many actions it has, how much it sees, and how tasks are drawn."""
+
+
 def _described(values: Tensor) -> dict[str, float | None]:
     mean, interval = estimate(values)
     # What has left the numbers is large; torch's median would be lost with it.
@@ -180,7 +236,11 @@ VARIATIONS: dict[str, dict[str, tuple[Callable[..., Optimizee], int]]] = {
 }
 """What a learned optimizer is tried on, by what it was trained on, and for how many steps."""
 
-BUILD: dict[str, Callable[[Settings], Experiment]] = {"waves": waves, "optimizer": optimizer}
+BUILD: dict[str, Callable[[Settings], Experiment]] = {
+    "waves": waves,
+    "optimizer": optimizer,
+    "policies": policies,
+}
 
 
 def build(settings: Settings) -> Experiment:

@@ -1,8 +1,10 @@
 """The pictures of part 2, "Meta-learning and reinforcement learning"."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -17,18 +19,18 @@ from meta_lib.figures import (
     describe,
     subplots,
 )
+from meta_lib.tasks.grids import SIDE, START, Grids
 
 ARM_COLOURS = (SKY, ORANGE, PURPLE)
 LINES = {
     "learned policy": (BLUE, "-"),
-    "policy, constant": (BLUE, "-"),
-    "policy, changing": (SKY, "-"),
+    "UCB, tuned": (GREEN, "--"),
     "UCB, tuned c": (GREEN, "--"),
-    "UCB, constant": (GREEN, "--"),
-    "UCB, fading": (RED, "--"),
     "UCB1": (RED, "-"),
     "Thompson sampling": (ORANGE, "-"),
-    "greedy": (PURPLE, "--"),
+    "Thompson, tuned": (ORANGE, "--"),
+    "greedy": (PURPLE, "-"),
+    "optimistic, tuned": (PURPLE, "--"),
     "ε-greedy": (PURPLE, "-."),
     "best possible": (BLACK, ":"),
 }
@@ -83,42 +85,26 @@ def two_clocks() -> Figure:
     )
 
 
-def training(
-    losses: Sequence[float], regrets: Sequence[float], best: float, random: float
-) -> Figure:
-    """Draw the loss, which says little, beside the mean regret of each batch."""
-    figure, (left, right) = subplots(1, 2, figsize=(7, 3.2))
-    for axes, curve, colour in ((left, losses, BLUE), (right, regrets, GREEN)):
-        axes.plot(curve, color=colour, alpha=0.25, lw=0.8)
-        mean = np.convolve(curve, np.ones(20) / 20, mode="valid")
-        axes.plot(range(19, len(curve)), mean, color=colour)
-    last = len(regrets)
-    right.axhline(random, color=BLACK, ls=":")
-    right.text(last, random, f"random arms, {random:.1f}", ha="right", va="bottom")
-    right.axhline(best, color=BLACK, ls="--")
-    right.text(last, best - 0.1, f"the best possible, {best:.2f}", ha="right", va="top")
-    left.set(xlabel="iteration", ylabel="loss")
-    right.set(xlabel="iteration", ylabel="regret after 30 rounds, in wins", ylim=(0, 1.15 * random))
-    return describe(
-        figure,
-        f"Training over {len(losses)} iterations. Left: the loss stays within a narrow band, from "
-        f"{losses[0]:.2f} to a mean of {np.mean(losses[-20:]):.2f} over the last 20. Right: the "
-        f"regret of the batch falls from {regrets[0]:.1f} to {np.mean(regrets[-20:]):.1f}; random "
-        f"arms would have {random:.1f}, and the best possible strategy {best:.2f}.",
-    )
+def race(regrets: dict[str, Tensor], policies: Sequence[Tensor] = (), title: str = "") -> Figure:
+    """Draw the mean regret by round with its 95 % interval; each is (bandits, rounds).
 
-
-def race(regrets: dict[str, Tensor], title: str = "") -> Figure:
-    """Draw the mean regret by round with its 95 % interval; each is (bandits, rounds)."""
+    `policies` are those of several trainings, a thin line each.
+    """
     figure, axes = subplots(figsize=(7, 4))
     ends = {}
+
+    def line(name: str, lost: Tensor, **how: Any) -> np.ndarray:
+        mean, (colour, style) = lost.cpu().numpy().mean(axis=0), LINES.get(name, (SKY, "-"))
+        axes.plot(np.arange(1, len(mean) + 1), mean, style, color=colour, **how)
+        return mean
+
+    for i, lost in enumerate(policies):
+        line("learned policy", lost, label="" if i else "learned policy", lw=1)
+        ends["learned policy"] = np.mean([each[:, -1].mean().item() for each in policies])
     for name, lost in regrets.items():
-        lost = lost.cpu().numpy()
-        mean = lost.mean(axis=0)
-        half = 1.96 * lost.std(axis=0, ddof=1) / np.sqrt(len(lost))
-        x = np.arange(1, len(mean) + 1)
-        colour, style = LINES.get(name, (SKY, "-"))
-        axes.plot(x, mean, style, color=colour, label=name)
+        mean = line(name, lost, label=name)
+        half = 1.96 * lost.cpu().numpy().std(axis=0, ddof=1) / np.sqrt(len(lost))
+        colour, x = LINES.get(name, (SKY, "-"))[0], np.arange(1, len(mean) + 1)
         axes.fill_between(x, mean - half, mean + half, color=colour, alpha=0.15, lw=0)
         ends[name] = mean[-1]
     handles, labels = axes.get_legend_handles_labels()
@@ -127,10 +113,11 @@ def race(regrets: dict[str, Tensor], title: str = "") -> Figure:
     axes.legend([handles[i] for i in order], named, frameon=False)
     axes.set(xlabel="round", ylabel="regret so far, in wins", ylim=(0, None), title=title)
     said = ", ".join(f"{labels[i]} {ends[labels[i]]:.2f}" for i in order)
+    of = f"; the learned policy's is a line for each of {len(policies)} trainings" * bool(policies)
     return describe(
         figure,
-        f"Mean regret over {len(lost)} bandits, by round, with bands of 95 %. "
-        f"After {len(mean)} rounds: {said}.",
+        f"Mean regret over {len(lost)} bandits, by round, with bands of 95 %{of}. "
+        f"After {lost.shape[1]} rounds: {said}.",
     )
 
 
@@ -140,7 +127,7 @@ def one_bandit(regrets: dict[str, Tensor], mu: Sequence[float], epsilon: float) 
     The words name nothing that hangs on one training of the policy.
     """
     chances = f"{', '.join(f'{m:.2f}' for m in mu[:-1])} and {mu[-1]:.2f}"
-    figure = race(regrets, f"chances {chances}, ε = {epsilon:.2f}")
+    figure = race(regrets, title=f"chances {chances}, ε = {epsilon:.2f}")
     count, rounds = next(iter(regrets.values())).shape
     return describe(
         figure,
@@ -186,7 +173,8 @@ def one_game(mu: Tensor, arms: Tensor, rewards: Tensor, log_chances: Tensor) -> 
 def habits(played: dict[str, tuple[Tensor, Tensor]], best: Tensor) -> Figure:
     """Draw win-stay and lose-shift by round, and how often the best arm is pulled.
 
-    `played` is name: (arms, rewards), each (bandits, rounds); `best` is the best arm, (bandits,).
+    `played` is name: (arms, rewards), each (bandits, rounds), or several such games one after
+    another; `best` is the best arm, (bandits,).
     """
     figure, grid = subplots(1, 3, figsize=(7, 3.4), sharey=True)
     titles = ("stays after a win", "shifts after a loss", "pulls the best arm")
@@ -198,7 +186,7 @@ def habits(played: dict[str, tuple[Tensor, Tensor]], best: Tensor) -> Figure:
         curves = (
             (stays & won).sum(0) / won.sum(0),
             (~stays & ~won).sum(0) / (~won).sum(0),
-            (arms == np.asarray(best.cpu())[:, None]).mean(0),
+            (arms == np.tile(best.cpu(), len(arms) // len(best))[:, None]).mean(0),
         )
         for axes, curve in zip(grid, curves, strict=True):
             first = arms.shape[1] - len(curve) + 1
@@ -223,27 +211,35 @@ def habits(played: dict[str, tuple[Tensor, Tensor]], best: Tensor) -> Figure:
     )
 
 
-def change(arms: dict[str, Tensor], chances: Tensor, at: int) -> Figure:
-    """Draw how often the best arm is pulled, by round, when the chances change after `at` rounds.
+def walks(goal: Tensor, actions: Tensor, rewards: Tensor, episodes: Sequence[int]) -> Figure:
+    """Draw the ways to the goal in some `episodes`, counted from 1; all else is of one task.
 
-    `arms` is name: (bandits, rounds); `chances` is (rounds, bandits, arms).
+    `goal` is its cell, (1,); `actions` and `rewards` are (rounds,).
     """
-    best = np.asarray(chances.argmax(dim=2).T.cpu())
-    figure, axes = subplots(figsize=(7, 3.8))
-    x = np.arange(1, best.shape[1] + 1)
+    world, ways = Grids(goal), [[START]]
+    for action, reward in zip(actions, rewards, strict=True):
+        world.act(action[None], torch.Generator())
+        ways[-1].append(int(goal if reward else world.cell))
+        if reward:
+            ways.append([START])
+    figure, grid = subplots(1, len(episodes), figsize=(7, 2.6))
     said = []
-    for name, chosen in arms.items():
-        share = 100 * (np.asarray(chosen.cpu()) == best).mean(0)
-        colour, style = LINES.get(name, (PURPLE, "-"))
-        axes.plot(x, share, style, color=colour, label=name)
-        said.append(f"{name} {share[at - 1]:.0f}, {share[at]:.0f}, {share[-1]:.0f}")
-    axes.axvline(at + 0.5, color=BLACK, ls=":")
-    axes.text(at + 0.3, 4, "the chances\nare drawn anew", ha="right", va="bottom", fontsize=9)
-    axes.set(xlabel="round", ylabel="pulls of the best arm, %", ylim=(0, 100))
-    axes.legend(loc="upper left", ncol=2, fontsize=9, frameon=False)
+    for axes, number in zip(grid, episodes, strict=True):
+        way = np.array(ways[number - 1])
+        x, y = way % SIDE, way // SIDE
+        steps = len(way) - 1
+        # Each step a little beside the last, so that a cell crossed twice is seen twice.
+        aside = np.linspace(-0.22, 0.22, len(way)) if steps > 8 else np.zeros(len(way))
+        axes.plot(x + aside, y + aside, color=BLUE, lw=1.6)
+        axes.plot(x[0] + aside[0], y[0] + aside[0], "o", color=BLUE, markersize=7)
+        axes.plot(goal.item() % SIDE, goal.item() // SIDE, "*", color=ORANGE, markersize=15)
+        axes.set(xticks=np.arange(SIDE + 1) - 0.5, yticks=np.arange(SIDE + 1) - 0.5, aspect="equal")
+        axes.set(xlim=(-0.5, SIDE - 0.5), ylim=(SIDE - 0.5, -0.5), xticklabels=[], yticklabels=[])
+        axes.tick_params(length=0)
+        axes.set_title(f"episode {number}: {steps} steps", fontsize=10)
+        said.append(f"in episode {number} it takes {steps} steps")
     return describe(
         figure,
-        f"Share of pulls on the arm that is best at the time, by round; all chances are drawn anew "
-        f"after round {at}. In per cent in round {at}, in round {at + 1} and in the last: "
-        f"{'; '.join(said)}.",
+        f"The way of a policy over {SIDE} × {SIDE} cells from the middle to a goal in row "
+        f"{goal.item() // SIDE + 1}, column {goal.item() % SIDE + 1}: {', '.join(said)}.",
     )

@@ -122,7 +122,7 @@ export function play(agent, setting, game) {
   return moves;
 }
 
-// Sums over games, by round: of the regret so far and of the average reward so far, and of their squares.
+// Sums over games, by round: of the regret so far and of the mean reward so far, and of their squares.
 export function tally(agent, setting, from, to, sums = null) {
   const { mu, rounds } = setting, best = Math.max(...mu), blank = () => new Array(rounds).fill(0);
   sums ??= { games: 0, regret: blank(), regret2: blank(), reward: blank(), reward2: blank() };
@@ -144,7 +144,8 @@ export function tally(agent, setting, from, to, sums = null) {
 const NAMES = { learned: "learned policy", greedy: "ε-greedy", thompson: "Thompson", ucb1: "UCB1", tuned: "UCB, tuned c" };
 const KINDS = { learned: "c1 thick", greedy: "c5 dashdot", thompson: "c4", ucb1: "c2 dotted", tuned: "c3 dashed" };
 const SUBSCRIPTS = ["₁", "₂", "₃"];
-const SLICE = 5; // milliseconds of games in a frame, and less in the first
+const SLICE = 5; // milliseconds of games in a frame, and less while something moves
+const MOVING = 60; // milliseconds after the last move
 
 const kept = new WeakMap();
 
@@ -165,7 +166,9 @@ function grown(model, setting) {
   const own = store(model), { tallies } = own, all = model.get("games");
   if (tallies.size > 400) tallies.clear();
   const keys = Object.keys(NAMES).map((agent) => [agent, setting.mu, setting.rounds, agent === "greedy" && setting.epsilon].join());
-  const moved = own.last !== keys.join(" "), until = performance.now() + (moved ? 1 : SLICE);
+  const now = performance.now();
+  if (own.last !== keys.join(" ")) own.moved = now;
+  const moving = now - own.moved < MOVING, until = now + (moving ? 1 : SLICE);
   const count = (key) => tallies.get(key)?.games ?? 0;
   let least;
   do {
@@ -175,7 +178,7 @@ function grown(model, setting) {
   } while (least < all && (least < 2 || performance.now() < until));
   own.last = keys.join(" ");
   clearTimeout(own.waiting);
-  if (least < all) own.waiting = setTimeout(() => requestAnimationFrame(() => own.views.forEach((again) => again())), moved ? 60 : 0);
+  if (least < all) own.waiting = setTimeout(() => requestAnimationFrame(() => own.views.forEach((again) => again())), moving ? MOVING : 0);
   return { games: Math.min(...keys.map(count)), sums: keys.map((key) => tallies.get(key)) };
 }
 
@@ -198,7 +201,7 @@ function draw(stage, model) {
   const top = of === "reward" ? 1 : roundUp(Math.max(0.01, ...found.map(({ mean, half }) => mean.at(-1) + half.at(-1))));
   const axes = stage.axes({ ...curves, height: curves.height - 62 }, {
     x: [0, rounds], y: [0, top], xlabel: "round", title: `mean of ${games} of ${all} games`,
-    ylabel: of === "reward" ? "average reward so far" : "regret so far, in wins",
+    ylabel: of === "reward" ? "mean reward so far" : "regret so far, in wins",
   });
   if (of === "reward") axes.line([0, rounds], [Math.max(...mu), Math.max(...mu)], "grey thin dashed");
   const xs = Array.from({ length: rounds }, (_, t) => t + 1);
@@ -213,7 +216,7 @@ function draw(stage, model) {
   legend(stage, curves.x + 40 + (curves.width - 40) / 2, foot, entries.slice(3));
   const score = oneGame(stage, model, setting, cells);
   if (!ready) return `${games} of ${all} games played.`;
-  const what = of === "reward" ? "average reward" : "regret";
+  const what = of === "reward" ? "mean reward" : "regret";
   return `After ${rounds} rounds, ${games} games: ${what} ${names.map((name, i) => `${NAMES[name]} ${ends[i]}`).join(", ")}. ${score}`;
 }
 
@@ -269,10 +272,10 @@ export default {
       ...SUBSCRIPTS.map((small, i) => slider(`mu${i + 1}`, `μ${small}`, { min: 0, max: 1, step: 0.05 })),
       slider("rounds", "rounds", { min: 5, max: 100, step: 5 }),
       slider("epsilon", "ε", { min: 0, max: 1, step: 0.05 }),
-      choice("measure", "curves", [["regret", "regret"], ["reward", "average reward"]]),
+      choice("measure", "curves", [["regret", "regret"], ["reward", "mean reward"]]),
       choice("rival", "one game beside", Object.entries(NAMES).slice(1)),
       slider("game", "game", { min: 1, max: 40 }),
-      slider("moment", "game shown up to round", { min: 0, max: 100 }),
+      slider("moment", "game shown up to round", { min: 0, max: 100, most: (model) => model.get("rounds") }),
       player("moment", "Play the game", (model) => model.get("rounds"), 300),
     ],
     draw,

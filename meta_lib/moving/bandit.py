@@ -1,12 +1,10 @@
 """Five agents on one bandit: part 2, "Meta-learning and reinforcement learning"."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 import traitlets
 from matplotlib.figure import Figure
-from torch import Generator, Tensor
 
 from meta_lib import recurrent_policy
 from meta_lib.figures import bandits as pictures
@@ -48,30 +46,17 @@ class Bandit(MovingFigure):
         """Return the regrets of all five by round."""
         seed, mu = torch.Generator().manual_seed, [self.mu1, self.mu2, self.mu3]
         order = uniform(self.games, 3, generator=seed(11)).argsort(dim=1)
-        machines = placed(torch.tensor(mu))[order]
+        chances = placed(torch.tensor(mu))[order].expand(self.rounds, -1, -1)
         rules = {
-            "Thompson sampling": bandits.thompson,
-            "UCB1": bandits.ucb1,
-            "UCB, tuned c": ucb(self.c),
+            "Thompson sampling": bandits.thompson(),
+            "UCB1": bandits.ucb(2**0.5),
+            "UCB, tuned c": bandits.ucb(self.c),
             "ε-greedy": bandits.epsilon_greedy(self.epsilon),
         }
         with torch.no_grad():
-            played = recurrent_policy.play(self.policy, machines, self.rounds, seed(12))
-        arms = {"learned policy": played.arms}
-        arms |= {
-            name: bandits.play(rule, machines, self.rounds, seed(12))
-            for name, rule in rules.items()
-        }
-        lost = {name: bandits.regret(machines, each) for name, each in arms.items()}
+            world = bandits.Bandits(chances)
+            played = recurrent_policy.play(self.policy, world, self.rounds, seed(12))
+        arms = {"learned policy": played.actions}
+        arms |= {name: bandits.play(rule, chances, seed(12))[0] for name, rule in rules.items()}
+        lost = {name: bandits.regret(chances, each) for name, each in arms.items()}
         return pictures.one_bandit(lost, mu, self.epsilon)
-
-
-def ucb(c: float) -> Callable[[Tensor, Tensor, int, Generator], Tensor]:
-    """Pull the arm with the highest w / n + c √(ln t / n), as a `bandits.Strategy`."""
-
-    def strategy(pulls: Tensor, wins: Tensor, number: int, generator: Generator) -> Tensor:
-        n = pulls.clamp(min=1)
-        time = torch.tensor(max(number, 1), dtype=pulls.dtype, device=pulls.device)
-        return torch.where(pulls > 0, wins / n + c * torch.sqrt(torch.log(time) / n), torch.inf)
-
-    return lambda *state: strategy(*state).argmax(dim=1)

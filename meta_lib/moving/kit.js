@@ -143,8 +143,9 @@ function figure(model, el, { hint, controls = [], height = 320, draw }) {
 // The controls: each is a function of (panel, model, id, changed) that returns how to refresh it.
 
 // A slider for the number `name`, shown as "symbol = value". `values` lists what it may be, or
-// min, max and step do; with `log` there are `step` stops in each factor of ten.
-function slider(name, symbol, { min, max, step, log = false, values, format = show }) {
+// min, max and step do; with `log` there are `step` stops in each factor of ten. `most(model)` is the
+// largest of them that can be chosen now.
+function slider(name, symbol, { min, max, step, log = false, values, most, format = show }) {
   const stops = values ?? (log ? logStops(min, max, step ?? 10) : evenStops(min, max, step ?? 1));
   return (panel, model, id) => {
     const box = tag("div", { class: "moving-control" }, panel);
@@ -157,7 +158,8 @@ function slider(name, symbol, { min, max, step, log = false, values, format = sh
     const sound = given >= stops[0] && given <= stops.at(-1) && (!whole || Number.isInteger(given));
     if (!sound && !model.get("kernel")) model.set(name, stops[nearest(stops, given)]);
     return () => {
-      const value = model.get(name);
+      const limit = most?.(model), value = Math.min(model.get(name), limit ?? Infinity);
+      input.max = limit === undefined ? stops.length - 1 : nearest(stops, limit);
       input.value = nearest(stops, value);
       const text = `${symbol} = ${format(value)}`;
       label.textContent = text;
