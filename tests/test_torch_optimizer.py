@@ -135,7 +135,7 @@ def test_memory_layout_does_not_matter(make, layout, generator):
     assert start.numel() == 0 or not torch.equal(usual, start)
 
 
-def test_the_librarys_own_network_for_embeddings_can_be_trained(generator):
+def test_the_network_of_the_library_for_embeddings_can_be_trained(generator):
     network, images = pooled_network(2), normal(3, 1, 32, 32, generator=generator)
     before = parameters_of(network)
     steps(Learned(network.parameters(), LSTMOptimizer(hidden=2)), network, images, 1)
