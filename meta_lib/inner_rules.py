@@ -13,11 +13,12 @@ A rule acts on each weight alone, so that one task and a stack of tasks look ali
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from meta_lib.lstm_optimizer import Rule
 from meta_lib.machinery import checks
 from meta_lib.machinery.calls import Parameters
 
@@ -114,25 +115,11 @@ class Adam:
         return theta | moved, (steps, m, v)
 
 
-class Optimizer(Protocol):
-    """What `lstm_optimizer` learns: from θ, its gradient, its losses and a state to the next θ."""
-
-    def __call__(
-        self, theta: Tensor, gradient: Tensor, losses: Tensor, state: State
-    ) -> tuple[Tensor, State]:
-        """Return the next θ (tasks, coordinates) and state."""
-        ...
-
-    def initial_state(self, theta: Tensor) -> State:
-        """Return the state before the first step."""
-        ...
-
-
 @dataclass(frozen=True)
 class LearnedRule:
     """A learned optimizer of part 3, "The LSTM optimizer", as an inner rule."""
 
-    optimizer: Optimizer
+    optimizer: Rule
 
     def __call__(
         self, theta: Parameters, slopes: Slopes, state: State = None

@@ -84,6 +84,8 @@ def inner_step(
         losses = loss(at, x, y)
         if not losses.requires_grad:
             raise ValueError("loss must depend on a weight that is not frozen, but does not")
+        if not adapted:
+            raise ValueError("alpha must give a rate to a weight that is not frozen, but does not")
         gradient = torch.autograd.grad(
             losses.sum(),
             [at[name] for name in adapted],

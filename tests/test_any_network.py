@@ -590,6 +590,20 @@ def captured():
     return net
 
 
+inner = nn.Linear(3, 2, dtype=torch.float64)
+
+
+class OfAGlobal(nn.Module):
+    """Names a part as a global is named, which is no harm, or uses the global, which is."""
+
+    def __init__(self, past):
+        super().__init__()
+        self.inner, self.past = inner, past
+
+    def forward(self, x):
+        return self.inner(x) if self.past is None else self.past(x)
+
+
 class Locked(nn.Module):
     """Holds what cannot be copied."""
 
@@ -611,6 +625,11 @@ REFUSED = {
         "network must have a weight that requires a gradient",
     ),
     "weights by a side door": (captured, ValueError, "captured.*in its Linear, reaches a part"),
+    "weights by a global": (
+        lambda: OfAGlobal(lambda x: inner(x)),
+        ValueError,
+        "in its OfAGlobal, reaches a part",
+    ),
     "no copy": (Locked, TypeError, "network must be one that copy.deepcopy can copy.*Locked"),
 }
 
@@ -624,6 +643,12 @@ def test_what_cannot_be_done_is_refused_in_words(make, error, words, generator):
     with pytest.raises(error, match=words):
         phi = parameters_of(network)
         forward(network, phi, normal(N, 3, generator=generator))
+
+
+def test_a_part_may_be_called_as_a_global_is(generator):
+    network, x = OfAGlobal(None), normal(2, N, 3, generator=generator)
+    theta = expand(parameters_of(network), 2)
+    torch.testing.assert_close(forward(network, theta, x)[1], network(x[1]))
 
 
 def test_another_number_of_tasks_or_another_network_is_refused(generator):

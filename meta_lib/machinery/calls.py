@@ -7,11 +7,12 @@ Part 3, "MAML".
 """
 
 import copy
-import inspect
+import dis
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from types import FunctionType
+from functools import cache
+from types import CodeType, FunctionType
 from typing import Any
 
 from torch import Tensor, nn
@@ -93,13 +94,19 @@ def _functions_of(module: nn.Module) -> Iterator[FunctionType]:
             yield function
 
 
-def _reached_by(function: FunctionType) -> list[Any]:
-    """Return what a function finds outside of its arguments: what it closes over, and globals."""
-    try:
-        found = inspect.getclosurevars(function)
-    except ValueError:  # a name that is not bound yet
-        return []
-    return [*found.nonlocals.values(), *found.globals.values(), *(function.__defaults__ or ())]
+def _reached_by(function: FunctionType) -> Iterator[Any]:
+    """Yield what a function finds outside of its arguments: what it closes over, and globals."""
+    for cell in function.__closure__ or ():
+        with suppress(ValueError):  # a name that is not bound yet
+            yield cell.cell_contents
+    yield from (function.__globals__.get(name) for name in _globals_of(function.__code__))
+    yield from function.__defaults__ or ()
+
+
+@cache
+def _globals_of(code: CodeType) -> set[str]:
+    # `code.co_names` would hold the names of attributes too.
+    return {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
 
 
 def _cloned(buffers: dict[str, Tensor]) -> dict[str, Tensor]:
