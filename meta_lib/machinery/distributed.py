@@ -89,7 +89,7 @@ def average(tensors: Iterable[Tensor]) -> None:
     tensors = list(tensors)
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
     dist.all_reduce(flat)
-    pass
+    flat /= count()
     for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
         tensor.copy_(mean.view(tensor.shape))
 
