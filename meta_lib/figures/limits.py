@@ -184,8 +184,8 @@ def reader(
     return describe(
         figure,
         f"{title}: of one test image of each digit, {right} of 10 are read correctly by the "
-        f"network with {chosen} labels per class, and {at:.0f} % of the whole test set. Below, accuracy "
-        f"against labels per class goes from {100 * accuracies[0]:.0f} to "
+        f"network with {chosen} labels per class, and {at:.0f} % of the whole test set. Below, "
+        f"accuracy against labels per class goes from {100 * accuracies[0]:.0f} to "
         f"{100 * accuracies[-1]:.0f} %.",
     )
 
