@@ -183,9 +183,9 @@ def reader(
     figure.suptitle(title, fontsize=10)
     return describe(
         figure,
-        f"{title}: of one test image of each digit, {right} of 10 are read rightly by the network "
-        f"with {chosen} labels per class, and {at:.0f} % of the whole test set. Below, accuracy "
-        f"against labels per class goes from {100 * accuracies[0]:.0f} to "
+        f"{title}: of one test image of each digit, {right} of 10 are read correctly by the "
+        f"network with {chosen} labels per class, and {at:.0f} % of the whole test set. Below, "
+        f"accuracy against labels per class goes from {100 * accuracies[0]:.0f} to "
         f"{100 * accuracies[-1]:.0f} %.",
     )
 

@@ -46,7 +46,7 @@ function draw(stage, model) {
 
   const { mean, spread } = chosen[amount];
   return `${UNITS[model.get("kind")](amounts[amount])}, ${sizes[size]} labels per class: ${mean.toFixed(1)} ± ${spread.toFixed(1)} % ` +
-    `of ${model.get("tested")} digits are read rightly (mean and spread over ${table[size][amount].length} draws of the labels); of the ${truth.length} shown, ${misread} are misread (✗).`;
+    `of ${model.get("tested")} digits are read correctly (mean and spread over ${table[size][amount].length} draws of the labels); of the ${truth.length} shown, ${misread} are misread (✗).`;
 }
 
 export default {

@@ -35,10 +35,9 @@ def digits() -> ImageSet:
 def split(generator: Generator, by_writer: bool, tested: int = 70) -> Split:
     """Take `tested` images of each digit away for a test, and leave the others as a pool.
 
-    Thirteen people wrote the digits, one after the other, and the images lie in that order. So
-    `by_writer` takes a run of images, from anywhere on and past the end to the start again: but for
-    the people at its two ends, nobody has written in both parts. Otherwise the images are shuffled
-    first, and nearly everybody has.
+    Thirteen people wrote the digits, and the images seem to lie in their order. So `by_writer`
+    takes a run of images, from anywhere on and past the end to the start again: but for the people
+    at its two ends, nobody has written in both parts. Otherwise the images are shuffled first.
 
     Raises TypeError or ValueError unless `tested` is a whole number that leaves something.
     """
