@@ -8,7 +8,7 @@ the first step. All of it can be differentiated, so MAML learns an initialisatio
     maml.train(network, loss, sample, 1000, alpha=LearnedRule(optimizer))     a learned rule
 
 A rule acts on each weight alone, so that one task and a stack of tasks look alike to it. Part 3,
-"MAML", section "The relatives".
+"MAML", section "The relatives: variations of one core".
 """
 
 from collections.abc import Callable, Mapping, Sequence
