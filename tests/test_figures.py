@@ -57,7 +57,7 @@ def test_the_source_is_as_in_the_library(screen):
     markdown = screen.shown[0][0]
     assert isinstance(markdown, Markdown)
     assert markdown.data.startswith("```python\ndef inner_step(")
-    assert "theta[name] - rate * slope" in markdown.data
+    assert "return rule_of(alpha)(" in markdown.data
     assert "def meta_update(" in markdown.data and markdown.data.endswith("```")
 
 
