@@ -216,8 +216,8 @@ def library():
     """Collect the public functions and classes of the library: name to page and object."""
     found = {}
     for module in pkgutil.walk_packages(meta_lib.__path__, "meta_lib."):
-        part = module.name.split(".")[1]
-        if part not in WITHOUT_PAGE and "._" not in module.name:
+        part, *_ = parts = module.name.split(".")[1:]
+        if not set(parts) & set(WITHOUT_PAGE) and "._" not in module.name:
             for name, entry in vars(importlib.import_module(module.name)).items():
                 kind = inspect.isfunction(entry) or inspect.isclass(entry)
                 if kind and entry.__module__ == module.name and not name.startswith("_"):

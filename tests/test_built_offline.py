@@ -1,5 +1,6 @@
 """The book without a server and without a network: as a zip, from the file system, and in print."""
 
+import fcntl
 import re
 import subprocess
 import sys
@@ -22,8 +23,10 @@ pytestmark = [
 
 
 def made(target, ending):
-    """Make what `make site` will publish, if it is not there yet."""
-    subprocess.run(["make", "--silent", target], cwd=ROOT, check=True)
+    """Make what `make site` will publish, if it is not there yet; one process at a time."""
+    with (HTML.parent / f".{target}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["make", "--silent", target], cwd=ROOT, check=True)
     return HTML.parent / f"learning-to-learn.{ending}"
 
 
