@@ -65,6 +65,7 @@ check: $(VENV)/.installed
 	$(BIN)/typos
 	$(BIN)/pytest $(PARALLEL) -q $$($(BIN)/python tests/touched.py)
 
+# The PDF takes longest, and so comes first among the pages' tests.
 test: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -72,7 +73,8 @@ test: $(VENV)/.installed
 	$(BIN)/pytest $(PARALLEL) --ignore-glob 'tests/test_built_*.py'
 	@$(MAKE) --no-print-directory alone
 	@$(MAKE) --no-print-directory book
-	$(BIN)/pytest --numprocesses auto --dist loadgroup tests/test_built_*.py
+	$(BIN)/pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder \
+	  tests/test_built_offline.py tests/test_built_*.py
 
 # Each notebook by itself: in an empty folder, and in an environment with nothing but the wheel of
 # the library, what the wheel asks for, and Jupyter. Its outputs and its figures must be those that

@@ -18,7 +18,7 @@ from test_built_figures import moved, opened
 
 pytestmark = [
     pytest.mark.skipif(not (HTML / ".built").exists(), reason="`make book` first"),
-    pytest.mark.xdist_group("offline"),  # one zip and one PDF for all
+    pytest.mark.xdist_group("offline"),  # one zip for all, and one PDF
 ]
 
 
@@ -126,6 +126,7 @@ def pdf():
     return PdfReader(made("pdf", "pdf"))
 
 
+@pytest.mark.xdist_group("pdf")
 def test_the_pdf_is_the_whole_book_in_order(pdf):
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
@@ -141,12 +142,14 @@ def test_the_pdf_is_the_whole_book_in_order(pdf):
         assert re.search(rf"{re.escape(entry.title)}\s*{number + 1}\n", contents + "\n")
 
 
+@pytest.mark.xdist_group("pdf")
 def test_the_pdf_has_no_empty_page(pdf):
     """On each page is more than its head and its number."""
     shown = [len(re.findall(rb"T[jJ]\b", page.get_contents().get_data())) for page in pdf.pages]
     report([number for number, words in enumerate(shown, 1) if words < 5], "empty pages")
 
 
+@pytest.mark.xdist_group("pdf")
 def test_links_of_the_pdf_lead_to_its_places_or_to_the_web(pdf):
     places, faults = pdf.named_destinations, []
     for number, page in enumerate(pdf.pages, 1):
@@ -158,6 +161,7 @@ def test_links_of_the_pdf_lead_to_its_places_or_to_the_web(pdf):
     report(faults, "links of the PDF")
 
 
+@pytest.mark.xdist_group("pdf")
 def test_what_is_folded_or_moves_on_the_pages_is_in_the_pdf(pdf):
     """Seen in the first chapter: its solutions, and the picture of its moving figure."""
     first, second = [entry for entry in pdf.outline if not isinstance(entry, list)][2:4]
