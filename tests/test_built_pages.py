@@ -22,8 +22,8 @@ LIBRARY = [page for page in PAGES if page.startswith("book/library/")]
 SOURCE = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("_modules/meta_lib/*.html"))
 # `index.html` is no page, and only leads on to the first one.
 ALONE = [page for page in PAGES if page not in (*LIBRARY, "index.html")]
-# axe looks at every element: of the thousands of coloured words in code, one of each kind stays that
-# it judges, which it does not where they are folded, or one sign long.
+# axe looks at every element: of the thousands of coloured words in code, one of each kind stays,
+# not folded and not one sign long, since those it does not judge.
 THIN = """() => {
     const seen = new Set();
     for (const word of document.querySelectorAll(".highlight span[class]")) {
