@@ -5,8 +5,8 @@ part 5, "Few-shot character recognition", section "What is measured, and how sur
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 from scipy.special import stdtrit
@@ -17,6 +17,10 @@ from meta_lib.tasks.episodes import Episode
 
 FEWEST_TRAININGS = 5
 """A verdict rests on so many trainings at least, each with a seed of its own."""
+
+
+Setting = TypeVar("Setting", float, tuple[float, int])
+"""A rate, or a rate with a number of steps."""
 
 
 class Estimate(NamedTuple):
@@ -69,6 +73,31 @@ def verdict(sentence: str, gains: Sequence[float] | Tensor, unit: str = "") -> s
     decimals = max(0, 1 - math.floor(math.log10(interval))) if interval else 1
     by = f"{mean:.{decimals}f} ± {interval:.{decimals}f} {unit}".strip()
     return f"{held} over {len(gains)} trainings: {sentence}, by {by}"
+
+
+def choose(errors: Mapping[Setting, float], slack: float = 0.0) -> Setting:
+    """Return the setting with the least error, unless it lies at the edge of what was tried.
+
+    A setting is a rate, or a pair of a rate and a number of steps. Then the fewest steps that come
+    within `slack` of the least error are taken, because after enough steps more change nothing. An
+    error that is not a number counts as the largest.
+
+    Raises ValueError if the rate is the smallest or the largest tried, or the steps are the most:
+    beyond them a better setting may lie.
+    """
+
+    def parts(setting: Setting) -> tuple[float, int]:
+        return setting if isinstance(setting, tuple) else (setting, 0)
+
+    known = {each: math.inf if math.isnan(error) else error for each, error in errors.items()}
+    least = min(known.values())
+    good = [each for each, error in known.items() if error <= least + slack]
+    chosen = min(good, key=lambda each: (parts(each)[1], known[each]))
+    rates, counts = (sorted({parts(each)[axis] for each in known}) for axis in (0, 1))
+    rate, count = parts(chosen)
+    if rate in (rates[0], rates[-1]) or (len(counts) > 1 and count == counts[-1]):
+        raise ValueError(f"the best setting, {chosen}, lies at the edge of the grid: widen it")
+    return chosen
 
 
 def accuracy(predicted: Tensor, labels: Tensor) -> float:

@@ -16,6 +16,7 @@ from meta_lib.evaluation import (
     Estimate,
     accuracies,
     accuracy,
+    choose,
     estimate,
     over_trainings,
     verdict,
@@ -536,6 +537,15 @@ def test_the_interval_over_a_few_trainings_is_students():
 )
 def test_a_verdict_is_held_where_its_interval_lies_above_zero(gains, said):
     assert verdict("it helps", gains, "points").startswith(said)
+
+
+def test_the_best_setting_is_chosen_inside_its_grid():
+    assert choose({0.1: 3.0, 0.2: 1.0, 0.4: float("nan")}) == 0.2
+    pairs = {(0.1, 1): 9.0, (0.2, 1): 2.0, (0.2, 3): 1.0, (0.2, 9): 0.95, (0.4, 1): 5.0}
+    assert choose(pairs, slack=0.1) == (0.2, 3)
+    for at_the_edge in ({0.1: 1.0, 0.2: 2.0, 0.4: 3.0}, pairs):  # by its rate; by its steps
+        with pytest.raises(ValueError, match="lies at the edge of the grid"):
+            choose(at_the_edge)
 
 
 def test_a_verdict_asks_for_five_trainings():

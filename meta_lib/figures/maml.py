@@ -94,29 +94,6 @@ def fit(
     )
 
 
-def beta_curves(curves: dict, chosen: float, smooth: int = 25) -> Figure:
-    """Draw the meta-training curves of several β, by β, the chosen one in front."""
-    figure, axes = subplots(figsize=(7, 3.6))
-    for (beta, curve), colour in zip(curves.items(), (BLUE, GREEN, RED), strict=False):
-        mean = np.convolve(np.nan_to_num(curve, nan=TOP), np.ones(smooth) / smooth, mode="valid")
-        front = beta == chosen
-        if front:
-            axes.plot(curve, color=colour, alpha=0.3, linewidth=0.8)
-        axes.plot(
-            range(smooth - 1, len(curve)), mean, color=colour, label=f"β = {beta:g}",
-            alpha=1 if front else 0.4, linewidth=3 if front else 1.2,
-        )  # fmt: skip
-    axes.set(xlabel="iteration", ylabel="meta-loss (query error after 1 step)", yscale="log")
-    axes.legend(frameon=False)
-    axes.set_title(f"meta-training with β = {chosen:g}, and the others behind", fontsize=10)
-    ends = ", ".join(f"{np.mean(curve[-50:]):.1f} with β = {b:g}" for b, curve in curves.items())
-    return describe(
-        figure,
-        f"Meta-training curves for {len(curves)} meta learning rates, β = {chosen:g} in front. "
-        f"Mean meta-loss of the last 50 iterations: {ends}.",
-    )
-
-
 def steps_and_curvature(
     rates: Sequence[float], losses: Sequence[float], limit: float, start: float
 ) -> Figure:
