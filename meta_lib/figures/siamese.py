@@ -12,7 +12,6 @@ from torch import Tensor
 from meta_lib.figures import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe, subplots
 from meta_lib.figures.similarity import draw_pair
 from meta_lib.siamese import Pairs
-from meta_lib.tasks.episodes import ImageSet
 
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 MARKERS = "os^DvP"
@@ -90,20 +89,6 @@ def distances(
     return describe(figure, f"Two histograms of distances of unseen pairs: {'; '.join(words)}.")
 
 
-def plane(features: ImageSet, title: str) -> Figure:
-    """Draw feature vectors in the plane of their two widest directions, a colour a class."""
-    points = torch.cat([f.flatten(1) for f in features.values()])
-    flat = _principal_plane(points).cpu().split([len(f) for f in features.values()])
-    figure, axes = subplots(figsize=(6, 4.4))
-    for k, drawings in enumerate(flat):
-        axes.plot(*drawings.T.numpy(), MARKERS[k // 6 % 6], color=COLOURS[k % 6], alpha=0.6)
-    axes.set(title=title, xlabel="widest direction", ylabel="second widest")
-    axes.set_aspect("equal", adjustable="datalim")
-    return describe(
-        figure, f"Features of {len(flat)} unseen characters in the plane, a colour each. {title}"
-    )
-
-
 def pair_of_characters(
     features: np.ndarray,
     pair: Sequence[tuple[int, int]],
@@ -136,15 +121,6 @@ def pair_of_characters(
         f"Two drawings of {kind} are joined, at {measure} distance {distance:.2f} with margin "
         f"{margin:g}; their loss is {loss:.3f}.",
     )
-
-
-def _principal_plane(points: Tensor) -> Tensor:
-    """Project onto the two widest directions, each turned so that its largest entry is positive."""
-    centred = points - points.mean(dim=0)
-    _, _, directions = torch.linalg.svd(centred, full_matrices=False)
-    widest = directions[:2]
-    largest = widest.gather(1, widest.abs().argmax(dim=1, keepdim=True))
-    return centred @ (widest * largest.sign()).T
 
 
 def _box(axes: Axes, x: float, y: float, text: str, colour: str) -> None:

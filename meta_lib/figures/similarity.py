@@ -126,20 +126,6 @@ def _arrow(axes: Axes, start: Tensor, end: Tensor, colour: str, width: float) ->
     axes.annotate("", tuple(end.tolist()), tuple(start.tolist()), arrowprops=style)
 
 
-def disagreement(spreads: list[float], shares: list[float]) -> Figure:
-    """Draw how often distance and cosine name different nearest neighbours."""
-    figure, axes = subplots(figsize=(6, 3.2))
-    axes.plot(spreads, [100 * share for share in shares], "o-", color=BLUE, clip_on=False)
-    axes.set(xlabel="spread s of the logarithm of the norms", ylabel="disagreements, % of queries")
-    axes.set_ylim(bottom=0)
-    return describe(
-        figure,
-        f"The share of queries whose nearest neighbour differs between distance and cosine climbs "
-        f"from {100 * shares[0]:.0f} % when all norms are equal to {100 * shares[-1]:.0f} % when "
-        f"their logarithm has spread {spreads[-1]:g}.",
-    )
-
-
 def forces_by_angle(degrees: Tensor, forces: dict[tuple[str, float], Tensor]) -> Figure:
     """Draw the size of the loss's slope over the angle, of similar and of different pairs.
 
