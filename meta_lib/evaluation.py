@@ -19,8 +19,7 @@ FEWEST_TRAININGS = 5
 """A verdict rests on so many trainings at least, each with a seed of its own."""
 
 
-Setting = TypeVar("Setting", float, tuple[float, int])
-"""A rate, or a rate with a number of steps."""
+_Setting = TypeVar("_Setting", float, tuple[float, int])
 
 
 class Estimate(NamedTuple):
@@ -75,7 +74,7 @@ def verdict(sentence: str, gains: Sequence[float] | Tensor, unit: str = "") -> s
     return f"{held} over {len(gains)} trainings: {sentence}, by {by}"
 
 
-def choose(errors: Mapping[Setting, float], slack: float = 0.0) -> Setting:
+def choose(errors: Mapping[_Setting, float], slack: float = 0.0) -> _Setting:
     """Return the setting with the least error, unless it lies at the edge of what was tried.
 
     A setting is a rate, or a pair of a rate and a number of steps. Then the fewest steps that come
@@ -86,7 +85,7 @@ def choose(errors: Mapping[Setting, float], slack: float = 0.0) -> Setting:
     beyond them a better setting may lie.
     """
 
-    def parts(setting: Setting) -> tuple[float, int]:
+    def parts(setting: _Setting) -> tuple[float, int]:
         return setting if isinstance(setting, tuple) else (setting, 0)
 
     known = {each: math.inf if math.isnan(error) else error for each, error in errors.items()}
