@@ -366,6 +366,13 @@ def names_in(source, context):
     return names | defined
 
 
+def test_folded_code_says_that_it_is_code(notebook):
+    """Else it says what the configuration has for folded cells: "Show the solution"."""
+    folded = [cell.metadata for cell in notebook.cells if "hide-input" in tags(cell)]
+    assert all(each.get("mystnb", {}).get("code_prompt_show") == "Show the code" for each in folded)
+
+
+
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_exercises_have_a_start_and_a_folded_solution(notebook):
     """Each exercise: its text, a cell to begin with, the solution, and what it shows, folded."""
