@@ -18,6 +18,7 @@ from meta_lib.torch_optimizer import Learned
 
 COLOURS = {
     "LSTM": BLUE, "SGD": BLACK, "momentum": SKY, "NAG": GREEN, "RMSprop": PURPLE, "Adam": RED,
+    "conjugate gradients": ORANGE,
 }  # fmt: skip
 DASHES = {"LSTM": "-", "SGD": "--", "momentum": "-.", "RMSprop": ":", "Adam": "-"}
 
@@ -95,7 +96,7 @@ def race(curves: dict[str, Tensor], horizon: int | None = None) -> Figure:
         if horizon:
             axes.axvline(horizon, color=BLACK, linestyle=":", linewidth=1)
         problems = next(iter(curves.values())).shape[1]
-        axes.set(xlabel="step", yscale="log", title=f"{label} of {problems} problems")
+        axes.set(xlabel="step", yscale="log", ylim=(1e-6, 300), title=f"{label} of {problems} problems")
     panels[0].set_ylabel("loss")
     panels[0].legend()
     ends = ", ".join(
