@@ -96,7 +96,8 @@ def race(curves: dict[str, Tensor], horizon: int | None = None) -> Figure:
         if horizon:
             axes.axvline(horizon, color=BLACK, linestyle=":", linewidth=1)
         problems = next(iter(curves.values())).shape[1]
-        axes.set(xlabel="step", yscale="log", ylim=(1e-6, 300), title=f"{label} of {problems} problems")
+        axes.set(xlabel="step", yscale="log", ylim=(1e-6, 300))
+        axes.set_title(f"{label} of {problems} problems")
     panels[0].set_ylabel("loss")
     panels[0].legend()
     ends = ", ".join(

@@ -109,16 +109,17 @@ def conjugate_gradients(tasks: Quadratics, theta: Tensor, steps: int) -> Tensor:
     checks.whole_number("steps", steps)
 
     def squared(vectors: Tensor) -> Tensor:
-        return vectors.square().sum(dim=1, keepdim=True).clamp(min=1e-300)  # 0 / 0 is no step
+        return vectors.square().sum(dim=1, keepdim=True)
 
     W, y, theta = (part.double() for part in (*tasks, theta))
     left = y - torch.einsum("tij,tj->ti", W, theta)
     downhill = direction = torch.einsum("tij,ti->tj", W, left)  # minus half the gradient
+    lost = 1e-30 * squared(downhill)  # what is left below this is rounding, and nowhere to go
     losses = [left.square().sum(dim=1)]
     for _ in range(steps):
-        change = torch.einsum("tij,tj->ti", W, direction)
-        left = left - squared(downhill) / squared(change) * change
-        before, downhill = downhill, torch.einsum("tij,ti->tj", W, left)
-        direction = downhill + squared(downhill) / squared(before) * direction
+        change, slope = torch.einsum("tij,tj->ti", W, direction), squared(downhill)
+        left = torch.where(slope > lost, left - slope / squared(change) * change, left)
+        downhill = torch.einsum("tij,ti->tj", W, left)
+        direction = downhill + squared(downhill) / slope * direction
         losses.append(left.square().sum(dim=1))
     return torch.stack(losses)
