@@ -2,8 +2,8 @@
 
 Ravi & Larochelle (2017), https://openreview.net/forum?id=rJY0-Kcll: the cell state of an LSTM is
 the parameter vector itself, its gates are a learned rate and a learned decay, and its first value
-is a learned initialisation. Explained in part 3, "The LSTM optimizer", section "When the cell state
-is the weights", and part 4, "The LSTM's update rule".
+is a learned initialisation. Explained in part 4, "The LSTM's update rule",
+section "What the gates learn".
 
 It is a rule as `lstm_optimizer` has it, and takes the preprocessing from there.
 """

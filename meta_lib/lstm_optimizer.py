@@ -10,15 +10,16 @@ a function from θ to one loss for each task, (tasks,).
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from meta_lib import results
 from meta_lib.machinery import checks
 from meta_lib.machinery.device import device
-from meta_lib.machinery.runs import Run
+from meta_lib.machinery.runs import Run, read_model
 from meta_lib.training import minimise
 
 TaskLosses = Callable[[Tensor], Tensor]
@@ -55,6 +56,10 @@ def preprocess(values: Tensor, p: float = 10.0) -> Tensor:
     return torch.stack([size, sign], dim=-1)
 
 
+State = tuple[Tensor, Tensor, Tensor, Tensor]
+"""Hidden state and cell state of the two layers of an LSTM, each (coordinates, hidden)."""
+
+
 class LSTMOptimizer(nn.Module):
     """Andrychowicz et al.'s optimizer: two LSTM layers, shared by all coordinates.
 
@@ -62,8 +67,6 @@ class LSTMOptimizer(nn.Module):
     the preprocessed gradient. Each coordinate has a hidden state of its own. The LSTM computes in
     its own weights' precision, and θ keeps its own.
     """
-
-    State = tuple[Tensor, Tensor, Tensor, Tensor]
 
     def __init__(self, hidden: int = 20, scale: float = 0.1):
         """Make the optimizer; `scale` multiplies its output, so that it starts with small steps.
@@ -93,6 +96,64 @@ class LSTMOptimizer(nn.Module):
         h2, c2 = self.layer_2(h1, (h2, c2))
         update = self.scale * self.output(h2).view_as(theta)
         return (theta + update).to(theta), (h1, c1, h2, c2)
+
+
+class SideBySide(nn.Module):
+    """Optimizers of one shape as one that has the tasks of all: what takes time is taken once.
+
+    The first tasks are the first one's, and so on, the same number for each. None learns anything
+    of another. `layer_1_weight_ih` holds that weight of all, (optimizers, …), and so on.
+    """
+
+    def __init__(self, optimizers: Sequence[LSTMOptimizer]):
+        """Begin with copies of the optimizers' weights."""
+        super().__init__()
+        self.hidden, self.scale = optimizers[0].hidden, optimizers[0].scale
+        named = [dict(each.named_parameters()) for each in optimizers]
+        for name in named[0]:
+            stacked = torch.stack([own[name].detach() for own in named])
+            self.register_parameter(name.replace(".", "_"), nn.Parameter(stacked))
+
+    def apart(self) -> list[LSTMOptimizer]:
+        """Return each optimizer by itself, with a copy of its weights."""
+        singles = [LSTMOptimizer(self.hidden, self.scale) for _ in self.output_weight]
+        for number, single in enumerate(singles):
+            own = {name: self.get_parameter(name.replace(".", "_"))[number].detach()
+                   for name in single.state_dict()}  # fmt: skip
+            single.load_state_dict(own)
+        return singles
+
+    def initial_state(self, theta: Tensor) -> State:
+        """Return a hidden state of zeros for each coordinate of θ, (optimizers, …, hidden)."""
+        zeros = theta.new_zeros(theta.numel(), self.hidden, dtype=self.output_weight.dtype)
+        zeros = self._dealt(zeros)
+        return zeros, zeros, zeros, zeros
+
+    def forward(
+        self, theta: Tensor, gradient: Tensor, losses: Tensor | None, state: State
+    ) -> tuple[Tensor, State]:
+        """Return what `LSTMOptimizer.forward` does, each optimizer for its own tasks."""
+
+        def linear(layer: str, given: Tensor, kind: str = "") -> Tensor:
+            weight, bias = (
+                self.get_parameter(f"{layer}_{part}{kind}") for part in ("weight", "bias")
+            )
+            return torch.baddbmm(bias.unsqueeze(1), given, weight.mT)
+
+        def cell(layer: str, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+            gates = linear(layer, x, "_ih") + linear(layer, h, "_hh")
+            i, f, candidate, o = gates.chunk(4, dim=-1)
+            c = f.sigmoid() * c + i.sigmoid() * candidate.tanh()
+            return o.sigmoid() * c.tanh(), c
+
+        h1, c1, h2, c2 = state
+        h1, c1 = cell("layer_1", self._dealt(preprocess(gradient).reshape(-1, 2)).to(h1), h1, c1)
+        h2, c2 = cell("layer_2", h1, h2, c2)
+        update = self.scale * linear("output", h2).view_as(theta)
+        return (theta + update).to(theta), (h1, c1, h2, c2)
+
+    def _dealt(self, given: Tensor) -> Tensor:
+        return given.unflatten(0, (len(self.output_weight), -1))
 
 
 class Step(NamedTuple):
@@ -134,7 +195,7 @@ def unroll(
 
 
 def train(
-    optimizer: LSTMOptimizer,
+    optimizer: LSTMOptimizer | SideBySide,
     sample: Callable[[], tuple[TaskLosses, Tensor]],
     iterations: int,
     horizon: int = 100,
@@ -142,7 +203,7 @@ def train(
     beta: float = 1e-3,
     run: Run | None = None,
 ) -> list[float]:
-    """Meta-train `LSTMOptimizer` in place by truncated back-propagation; return the meta-losses.
+    """Meta-train the optimizer in place by truncated back-propagation; return the meta-losses.
 
     `sample` returns fresh tasks: their loss and a start θ (tasks, coordinates). Each task is
     optimised for `horizon` steps. Every `truncation` of them the mean loss over those steps is
@@ -169,8 +230,20 @@ def train(
     )
 
 
+def recorded(name: str) -> list[LSTMOptimizer]:
+    """Return the optimizers that a recorded run of `results/` has trained side by side.
+
+    Raises FileNotFoundError if there is no such run.
+    """
+    tensors = read_model(results.folder() / name).tensors
+    count, _, hidden = tensors["output_weight"].shape
+    together = SideBySide([LSTMOptimizer(hidden) for _ in range(count)])
+    together.load_state_dict(tensors)
+    return together.apart()
+
+
 def _segments(
-    optimizer: LSTMOptimizer,
+    optimizer: LSTMOptimizer | SideBySide,
     sample: Callable[[], tuple[TaskLosses, Tensor]],
     horizon: int,
     truncation: int,

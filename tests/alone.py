@@ -27,7 +27,7 @@ def compare_outputs(cell, test, ref, skip_compare=None, texts=plugin.IPyNbCell.c
     """Compare a cell's outputs as nbval does, which leaves out the pictures, then these."""
     if not texts(cell, test, ref, skip_compare):
         return False
-    if ROUNDING in cell.cell.metadata.get("tags", []) or is_this_machines(cell.parent):
+    if ROUNDING in cell.cell.metadata.get("tags", []):
         return True
     fresh, known = pictures(test), pictures(ref)
     same = len(fresh) == len(known) and all(map(same_picture, fresh, known))
@@ -40,8 +40,6 @@ class Figures(plugin.IPyNbCell):
     def compare_outputs(self, test, ref, skip_compare=None):
         """Compare trait by trait."""
         self.comparison_traceback = []
-        if is_this_machines(self.parent):
-            return True
         fresh, known = test[0]["data"]["application/json"], figures(self.parent)
         changed = [] if len(fresh) == len(known) else ["their number"]
         for one, other in zip(fresh, known, strict=False):
@@ -64,15 +62,6 @@ def figures(file):
     """Return what is stored beside a notebook."""
     beside = file.path.with_name(file.path.stem + stored.ENDING)
     return json.loads(beside.read_text(encoding="utf-8")) if beside.exists() else []
-
-
-def is_this_machines(file):
-    """Tell whether what moves in a notebook, and so its pictures, come out otherwise elsewhere.
-
-    The cell that makes the figure says so: its output is not compared either.
-    """
-    cells = (c for c in file.nb.cells if "nbval-ignore-output" in c.metadata.get("tags", []))
-    return any("from meta_lib.moving" in cell.source for cell in cells)
 
 
 def pictures(outputs):

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from meta_lib.rivals.baselines import BASELINES, RATES, descend, tune
+from meta_lib.rivals.baselines import BASELINES, RATES, conjugate_gradients, descend, tune
 from meta_lib.tasks.draws import normal
 from meta_lib.tasks.quadratics import sample_quadratics
 
@@ -61,6 +61,30 @@ def test_a_rate_that_overflows_counts_as_infinitely_bad():
     assert tune(BASELINES["SGD"], parabola, torch.ones(1, 1), 400, [10.0, 1e-6]) == 1e-6
     with pytest.raises(ValueError, match="finite loss after 400 steps, but none of 10, 20 has$"):
         tune(BASELINES["SGD"], parabola, torch.ones(1, 1), 400, [10.0, 20.0])
+
+
+@pytest.mark.parametrize(("rates", "edge"), [([0.1, 0.2, 0.3], 0.3), ([0.7, 0.6, 0.5], 0.5)])
+def test_a_best_rate_at_the_edge_is_refused(rates, edge):
+    with pytest.raises(ValueError, match=f"inside, but it was {edge}, at their edge$"):
+        tune(BASELINES["SGD"], parabola, torch.ones(1, 1), 1, rates)
+
+
+def test_conjugate_gradients_solve_d_dimensions_in_d_steps(generator):
+    torch.set_default_dtype(torch.float64)
+    tasks, start = sample_quadratics(5, 4, generator), normal(5, 4, generator=generator)
+    losses = conjugate_gradients(tasks, start, 6)
+    assert losses.shape == (7, 5) and losses.isfinite().all()
+    torch.testing.assert_close(losses[0], tasks(start))
+    assert (conjugate_gradients(tasks, start, 400).isfinite()).all(), "what is solved stays solved"
+    assert (losses.diff(dim=0) <= 0).all() and (losses[4] < 1e-9 * losses[0]).all()
+    # The first step goes down the gradient, exactly as far as it pays.
+    at = start.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(tasks(at).sum(), at)
+    lengths = torch.linspace(0, 0.2, 20_001)[:, None]
+    for task in range(5):
+        line = start[task] - lengths * gradient[task]
+        found = (line @ tasks.W[task].T - tasks.y[task]).square().sum(dim=1).min()
+        assert losses[1, task].item() == pytest.approx(found.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -9,16 +10,18 @@ import torch.nn.functional as F
 from click.testing import CliRunner
 from torch import nn
 
-from meta_lib import maml
+from meta_lib import lstm_optimizer, maml
 from meta_lib.command_line import experiments
 from meta_lib.command_line.commands import meta_lib
 from meta_lib.machinery import runs
 from meta_lib.networks import conv_network, expand, loss_of, mlp
 from meta_lib.rivals import pretrained
+from meta_lib.rivals.baselines import descend
 from meta_lib.tasks.digits import digits
 from meta_lib.tasks.glyphs import glyphs
 from meta_lib.tasks.optimizees import HELD_OUT, digit_networks, quadratics
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
+from meta_lib.torch_optimizer import Learned
 
 
 @pytest.fixture(autouse=True)
@@ -83,14 +86,34 @@ def test_a_learned_optimizer_races_with_tuned_rivals(on, tmp_path, monkeypatch):
     trained = result("train", "optimizer", "--out", out, *small)
     found = result("evaluate", out, "--episodes", 3, "--seed", 0)
     assert found["losses"] == trained["losses"] and set(found["losses"]) == set(short)
+    names = {"learned", "SGD", "momentum", "NAG", "RMSprop", "Adam"}
+    names |= {"conjugate gradients"} if on == "quadratics" else set()
     for race in found["losses"].values():
         runners = {name: seen for name, seen in race.items() if name != "steps"}
-        assert set(runners) == {"learned", "SGD", "momentum", "NAG", "RMSprop", "Adam"}
+        assert set(runners) == names and race["learned"]["above"] == [0.0]
         for seen in runners.values():
             assert len(seen["curve"]) == 3
             assert seen["curve"][-1] == pytest.approx(seen["end"]["mean"])
         starts = [seen["curve"][0] for seen in runners.values()]
         assert max(starts) - min(starts) < 1e-6, "not all began at the same place"
+
+
+def test_several_optimizers_are_measured_each_by_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr("meta_lib.command_line.experiments.RATES", (0.01, 0.1))
+    out = tmp_path / "rules"
+    small = ["--rules", 2, "--iterations", 2, "--hidden", 3, "--horizon", 4, "--truncation", 2,
+             "--tasks", 2, "--episodes", 3]  # fmt: skip
+    trained = result("train", "optimizer", "--out", out, *small)
+    race = result("evaluate", out, "--episodes", 3, "--seed", 0)["losses"]["as in training"]
+    assert race == trained["losses"]["as in training"]
+    assert race["learned"]["end"] != race["learned 2"]["end"]
+    assert len(race["Adam"]["above"]) == 2
+    monkeypatch.setattr("meta_lib.results.folder", lambda: tmp_path)
+    singles = lstm_optimizer.recorded("rules")
+    problems = quadratics(3, torch.Generator().manual_seed(0))
+    for name, rule in zip(("learned", "learned 2"), singles, strict=True):
+        ends = descend(partial(Learned, rule=rule), *problems, 100)[-1]
+        assert ends.mean().item() == pytest.approx(race[name]["end"]["mean"], rel=1e-5)
 
 
 @pytest.mark.parametrize("on", experiments.WORLDS)

@@ -61,6 +61,24 @@ def test_coordinates_do_not_see_one_another(generator):
     torch.testing.assert_close(straight[:, order], shuffled)
 
 
+def test_side_by_side_each_does_what_it_would_alone(generator):
+    torch.manual_seed(0)
+    rules = [learned.LSTMOptimizer(hidden=5) for _ in range(3)]
+    together = learned.SideBySide(rules)
+    tasks, start = sample_quadratics(6, 4, generator), normal(6, 4, generator=generator)
+    moments = learned.unroll(together, tasks, start, 3)
+    for number, (rule, single) in enumerate(zip(rules, together.apart(), strict=True)):
+        own = slice(2 * number, 2 * number + 2)
+        problems = type(tasks)(tasks.W[own], tasks.y[own])
+        for each in (rule, single):
+            alone = learned.unroll(each, problems, start[own], 3)[-1]
+            torch.testing.assert_close(moments[-1].theta[own], alone.theta)
+    # The meta-gradient of one has nothing of another's.
+    moments[-1].losses[2:4].sum().backward()
+    slopes = together.layer_2_weight_hh.grad
+    assert slopes[1].any() and not slopes[0].any() and not slopes[2].any()
+
+
 class Descent(nn.Module):
     """Gradient descent with a learned rate: the smallest optimizer there is."""
 

@@ -184,6 +184,8 @@ def waves(**options: Any) -> None:
 @TASKS
 @click.option("--on", type=click.Choice(list(experiments.VARIATIONS)), default="quadratics",
               show_default=True, help="What it learns to optimise.")  # fmt: skip
+@click.option("--rules", type=COUNT, default=1, show_default=True,
+              help="How many are trained side by side, from different first weights.")  # fmt: skip
 @click.option("--hidden", type=COUNT, default=20, show_default=True,
               help="Units in each layer of the LSTM.")  # fmt: skip
 @click.option("--horizon", type=COUNT, default=100, show_default=True,

@@ -1,10 +1,11 @@
 """Experiments of the command line that are not few-shot classification.
 
 `waves`: MAML on sine waves, or the same network pre-trained on all of them at once. `optimizer`:
-Andrychowicz et al.'s learned optimizer on quadratics or on small networks, beside hand-made ones
-that are tuned with the same budget. `policies`: recurrent policies with different first weights, on
-bandits or on grids. Each is built from its settings, as the learners are (`learners`). Part 3,
-"MAML", part 3, "The LSTM optimizer", and part 2, "Meta-learning and reinforcement learning".
+Andrychowicz et al.'s learned optimizer on quadratics or on small networks, or several of them with
+different first weights, beside hand-made ones that are tuned with the same budget. `policies`:
+recurrent policies with different first weights, on bandits or on grids. Each is built from its
+settings, as the learners are (`learners`). Part 3, "MAML", part 3, "The LSTM optimizer", and part
+2, "Meta-learning and reinforcement learning".
 """
 
 import math
@@ -18,16 +19,17 @@ from torch import Generator, Tensor, nn
 
 from meta_lib import lstm_optimizer, maml, recurrent_policy
 from meta_lib.evaluation import estimate
-from meta_lib.lstm_optimizer import LSTMOptimizer
+from meta_lib.lstm_optimizer import LSTMOptimizer, SideBySide
 from meta_lib.machinery.distributed import share
 from meta_lib.machinery.runs import Run
 from meta_lib.networks import expand, loss_of, mlp, parameters_of
 from meta_lib.recurrent_policy import RecurrentPolicy, World
-from meta_lib.rivals.baselines import BASELINES, RATES, descend, tune
+from meta_lib.rivals.baselines import BASELINES, RATES, conjugate_gradients, descend, tune
 from meta_lib.tasks.bandits import Bandits, sample_bandits, sample_changing, sample_paired
 from meta_lib.tasks.episodes import Episode
 from meta_lib.tasks.grids import MOVES, SIDE, Grids, sample_goals
 from meta_lib.tasks.optimizees import Optimizee, digit_networks, quadratics
+from meta_lib.tasks.quadratics import Quadratics
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
 from meta_lib.torch_optimizer import Learned
 
@@ -109,19 +111,22 @@ def waves(settings: Settings) -> Experiment:
 
 
 def optimizer(settings: Settings) -> Experiment:
-    """Build the learned optimizer: `on`, `hidden`, `tasks`, `horizon`, `truncation`, `beta`.
+    """Build learned optimizers: `on`, `rules`, `hidden`, `tasks`, `horizon`, `truncation`, `beta`.
 
-    It is trained `on` quadratics or digits, and measured on other problems of the same kind and on
-    those of other kinds in `VARIATIONS`.
+    They are trained side by side `on` quadratics or digits, each on `tasks` of its own, and
+    measured on other problems of the same kind and on those of other kinds in `VARIATIONS`.
     """
-    rule = LSTMOptimizer(settings["hidden"])
+    # Checkpoints from before there could be several do not say how many.
+    count = settings.get("rules", 1)
+    group = [LSTMOptimizer(settings["hidden"]) for _ in range(count)]
+    rule = group[0] if count == 1 else SideBySide(group)
     variations = VARIATIONS[settings["on"]]
 
     def train(generator: Generator, run: Run) -> list[float]:
         make = TRAINED_ON[settings["on"]]
         return lstm_optimizer.train(
             rule,
-            lambda: make(settings["tasks"], generator),
+            lambda: make(count * settings["tasks"], generator),
             settings["iterations"],
             settings["horizon"],
             settings["truncation"],
@@ -130,19 +135,37 @@ def optimizer(settings: Settings) -> Experiment:
         )
 
     def race(make: Callable[..., Optimizee], steps: int, tasks: int, seed: int) -> dict[str, Any]:
-        """Return the losses along the way, for the rule and for each rival at its best rate."""
-        runners: dict[str, Any] = {"learned": (None, partial(Learned, rule=rule))}
+        """Return the losses along the way, for the rules and for each rival at its best rate."""
+        names = ["learned", *(f"learned {number}" for number in range(2, count + 1))]
+        singles = rule.apart() if isinstance(rule, SideBySide) else [rule]
+        runners: dict[str, Any] = {
+            name: (None, partial(Learned, rule=single))
+            for name, single in zip(names, singles, strict=True)
+        }
         for name, rival in BASELINES.items():
             tuning = make(tasks, Generator().manual_seed(seed + TUNING_SEED))
             rate = tune(rival, *tuning, steps)
             runners[name] = (rate, partial(rival, lr=rate))
-        found = {}
-        for name, (rate, runner) in runners.items():
-            # The same starts and the same mini-batches for each.
-            losses = descend(runner, *make(tasks, Generator().manual_seed(seed)), steps)
-            curve = [_finite(value) for value in losses.mean(dim=1).tolist()]
-            found[name] = {"rate": rate, "end": _described(losses[-1]), "curve": curve}
-        return found
+        # The same starts and the same mini-batches for each.
+        losses = {
+            name: descend(runner, *make(tasks, Generator().manual_seed(seed)), steps)
+            for name, (_, runner) in runners.items()
+        }
+        problems, theta = make(tasks, Generator().manual_seed(seed))
+        if isinstance(problems, Quadratics):
+            runners["conjugate gradients"] = None, None
+            losses["conjugate gradients"] = conjugate_gradients(problems, theta, steps)
+        return {
+            name: {
+                "rate": runners[name][0],
+                "end": _described(passed[-1]),
+                "curve": [_finite(value) for value in passed.mean(dim=1).tolist()],
+                # On which share of the problems it ends above each of the learned ones.
+                "above": [(passed[-1] > losses[learned][-1]).double().mean().item()
+                          for learned in names],
+            }
+            for name, passed in losses.items()
+        }  # fmt: skip
 
     def measure(tasks: int, seed: int) -> dict[str, Any]:
         return {
@@ -225,7 +248,11 @@ TRAINED_ON: dict[str, Callable[..., Optimizee]] = {
 }
 _unseen = partial(digit_networks, held_out=True)
 VARIATIONS: dict[str, dict[str, tuple[Callable[..., Optimizee], int]]] = {
-    "quadratics": {"as in training": (quadratics, 100)},
+    "quadratics": {
+        "as in training": (quadratics, 100),
+        "20 steps": (quadratics, 20),
+        "400 steps": (quadratics, 400),
+    },
     "digits": {
         "as in training": (_unseen, 100),
         "40 units": (partial(_unseen, hidden=(40,)), 100),

@@ -146,3 +146,28 @@ def learned_rates(runs: dict[str, list[float]], best: float) -> Figure:
     ends = ", ".join(f"{label}: {rates[-1]:.3f}" for label, rates in runs.items())
     start = next(iter(runs.values()))[0]
     return describe(figure, f"A rate that is learned from the start {start:g}. At the end: {ends}.")
+
+
+def learned_gates(before: dict[str, Tensor], after: dict[str, Tensor]) -> Figure:
+    """Draw the gates by step; each entry "input" or "forget" is (steps, coordinates)."""
+    figure, panels = subplots(1, 2, figsize=(7, 3.2))
+    told = []
+    for axes, name, title in zip(
+        panels, ("input", "forget"), ("input gate i: the rate", "1 - forget gate: the decay"),
+        strict=True,
+    ):  # fmt: skip
+        for values, colour, label in (
+            (before[name], BLACK, "before"),
+            (after[name], BLUE, "after"),
+        ):
+            values = values if name == "input" else 1 - values
+            low, middle, high = values.quantile(torch.tensor([0.05, 0.5, 0.95]).to(values), dim=1)
+            steps = range(1, len(middle) + 1)
+            axes.plot(steps, middle.cpu(), "o-", color=colour, label=f"{label} meta-training")
+            axes.fill_between(steps, low.cpu(), high.cpu(), color=colour, alpha=0.2, linewidth=0)
+            told.append(f"{title} {label} {middle[0]:.2g} to {middle[-1]:.2g}")
+        axes.set(xlabel="step", title=title, xticks=list(steps))
+    panels[0].set_ylim(-0.03, 1.03)
+    panels[1].set_yscale("log")
+    panels[0].legend(loc="center right")
+    return describe(figure, "Gates by step, median of all weights: " + "; ".join(told) + ".")

@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.optim import Optimizer
 
-from meta_lib.evaluation import Estimate
 from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe, subplots
 from meta_lib.lstm_optimizer import LSTMOptimizer, Rule, TaskLosses
 from meta_lib.rivals.baselines import BASELINES, descend
@@ -20,15 +19,6 @@ COLOURS = {
     "LSTM": BLUE, "SGD": BLACK, "momentum": SKY, "NAG": GREEN, "RMSprop": PURPLE, "Adam": RED,
 }  # fmt: skip
 DASHES = {"LSTM": "-", "SGD": "--", "momentum": "-.", "RMSprop": ":", "Adam": "-"}
-
-
-def median_interval(values: Tensor) -> Estimate:
-    """Return the median and half the width of its 95 % interval, taken from the sorted values.
-
-    The number of values below the true median is binomial, so the ranks n/2 ± 0.98 √n hold it.
-    """
-    middle, low, high = median(values.flatten()[None])
-    return Estimate(middle.item(), (high - low).item() / 2)
 
 
 def unrolled() -> Figure:
@@ -81,45 +71,6 @@ def arrow(
     """Draw an arrow from start to end."""
     style = {"arrowstyle": "->", "color": colour, "linewidth": 1.4}
     axes.annotate("", end, start, arrowprops={**style, "linestyle": "--" if dashed else "-"})
-
-
-def race(curves: dict[str, Tensor], horizon: int | None = None) -> Figure:
-    """Draw mean and median loss over steps; each entry of `curves` is (steps + 1, tasks)."""
-    figure, panels = subplots(1, 2, figsize=(7, 3.5), sharey=True)
-    for axes, what, label in zip(panels, (mean, median), ("mean", "median"), strict=True):
-        for number, (name, losses) in enumerate(curves.items()):
-            middle, low, high = what(losses)
-            colour = COLOURS.get(name, f"C{number}")
-            axes.plot(middle, color=colour, label=name, linewidth=1.8 if number == 0 else 1.2)
-            axes.fill_between(range(len(middle)), low, high, color=colour, alpha=0.15, linewidth=0)
-        if horizon:
-            axes.axvline(horizon, color=BLACK, linestyle=":", linewidth=1)
-        problems = next(iter(curves.values())).shape[1]
-        axes.set(xlabel="step", yscale="log", title=f"{label} of {problems} problems")
-    panels[0].set_ylabel("loss")
-    panels[0].legend()
-    ends = ", ".join(
-        f"{name} {losses[-1].mean():.2g} and {losses[-1].median():.2g}"
-        for name, losses in curves.items()
-    )
-    steps = len(next(iter(curves.values()))) - 1
-    return describe(figure, f"Loss over {steps} steps. At the end, mean and median: {ends}.")
-
-
-def mean(losses: Tensor) -> tuple:
-    """Return the mean over tasks at each step and its 95 % interval."""
-    middle = losses.mean(dim=1)
-    reach = 1.96 * losses.std(dim=1) / math.sqrt(losses.shape[1])
-    return tuple(part.cpu() for part in (middle, (middle - reach).clamp(min=1e-9), middle + reach))
-
-
-def median(losses: Tensor) -> tuple:
-    """Return the median over tasks at each step and its 95 % interval."""
-    ordered, count = losses.sort(dim=1).values, losses.shape[1]
-    reach = 0.98 * math.sqrt(count)
-    low = ordered[:, max(0, math.floor(count / 2 - reach))]
-    high = ordered[:, min(count - 1, math.ceil(count / 2 + reach))]
-    return tuple(part.cpu() for part in (losses.median(dim=1).values, low, high))
 
 
 def paths(
@@ -212,28 +163,3 @@ def constant_gradient(optimizer: LSTMOptimizer, gradients: Tensor, steps: int) -
             taken.append((theta - after)[:, 0])
             theta = after
     return torch.stack(taken).cpu()
-
-
-def gates(before: dict[str, Tensor], after: dict[str, Tensor]) -> Figure:
-    """Draw the gates by step; each entry "input" or "forget" is (steps, coordinates)."""
-    figure, panels = subplots(1, 2, figsize=(7, 3.2))
-    told = []
-    for axes, name, title in zip(
-        panels, ("input", "forget"), ("input gate i: the rate", "1 - forget gate: the decay"),
-        strict=True,
-    ):  # fmt: skip
-        for values, colour, label in (
-            (before[name], BLACK, "before"),
-            (after[name], BLUE, "after"),
-        ):
-            values = values if name == "input" else 1 - values
-            low, middle, high = values.quantile(torch.tensor([0.05, 0.5, 0.95]).to(values), dim=1)
-            steps = range(1, len(middle) + 1)
-            axes.plot(steps, middle.cpu(), "o-", color=colour, label=f"{label} meta-training")
-            axes.fill_between(steps, low.cpu(), high.cpu(), color=colour, alpha=0.2, linewidth=0)
-            told.append(f"{title} {label} {middle[0]:.2g} to {middle[-1]:.2g}")
-        axes.set(xlabel="step", title=title, xticks=list(steps))
-    panels[0].set_ylim(-0.03, 1.03)
-    panels[1].set_yscale("log")
-    panels[0].legend(loc="center right")
-    return describe(figure, "Gates by step, median of all weights: " + "; ".join(told) + ".")

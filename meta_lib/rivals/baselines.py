@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
 from meta_lib.machinery import checks
+from meta_lib.tasks.quadratics import Quadratics
 
 BASELINES: dict[str, Callable[..., Optimizer]] = {
     "SGD": SGD,
@@ -25,8 +26,8 @@ BASELINES: dict[str, Callable[..., Optimizer]] = {
 """Optimizers of torch.optim by name, called with the parameters and `lr`. NAG is Nesterov's
 accelerated gradient."""
 
-RATES = tuple(10 ** (quarter / 4) for quarter in range(-12, 3))
-"""The learning rates that are searched: 0.001 to 3.2, four to a factor of ten."""
+RATES = tuple(10 ** (quarter / 4) for quarter in range(-12, 9))
+"""The learning rates that are searched: 0.001 to 100, four to a factor of ten."""
 
 
 def descend(
@@ -72,9 +73,11 @@ def tune(
     """Return the rate of `rates` with the lowest mean loss after `steps` steps.
 
     `make` is called with the parameters and `lr=rate`. A run that leaves the finite numbers counts
-    as infinitely bad; ties go to the first rate.
+    as infinitely bad; ties go to the first rate. Of three rates or more the best must lie inside:
+    where it is the smallest or the largest, a better one may lie beyond.
 
-    Raises ValueError if `rates` is empty or if no rate gives a finite loss; else as `descend`.
+    Raises ValueError if `rates` is empty, if no rate gives a finite loss or if the best one is at
+    the edge; else as `descend`.
     """
     rates = list(rates)
     if not rates:
@@ -86,4 +89,37 @@ def tune(
             f"rates must hold one with a finite loss after {steps} steps, but none of "
             f"{', '.join(f'{rate:.3g}' for rate in rates)} has"
         )
-    return rates[ends.index(min(ends))]
+    best = rates[ends.index(min(ends))]
+    if len(rates) > 2 and best in (min(rates), max(rates)):
+        raise ValueError(
+            f"rates must hold the best one inside, but it was {best:.3g}, at their edge"
+        )
+    return best
+
+
+def conjugate_gradients(tasks: Quadratics, theta: Tensor, steps: int) -> Tensor:
+    """Return the losses (steps + 1, tasks) of conjugate gradients from θ (tasks, coordinates).
+
+    For quadratics alone, where they know what other optimizers do not: how far to go, and how to
+    undo nothing that is done. So there is no rate, and without rounding d steps solve d dimensions
+    (Hestenes & Stiefel 1952, https://doi.org/10.6028/jres.049.044). In 64 bits.
+
+    Raises TypeError or ValueError unless `steps` is at least 1.
+    """
+    checks.whole_number("steps", steps)
+
+    def squared(vectors: Tensor) -> Tensor:
+        return vectors.square().sum(dim=1, keepdim=True)
+
+    W, y, theta = (part.double() for part in (*tasks, theta))
+    left = y - torch.einsum("tij,tj->ti", W, theta)
+    downhill = direction = torch.einsum("tij,ti->tj", W, left)  # minus half the gradient
+    lost = 1e-30 * squared(downhill)  # what is left below this is rounding, and nowhere to go
+    losses = [left.square().sum(dim=1)]
+    for _ in range(steps):
+        change, slope = torch.einsum("tij,tj->ti", W, direction), squared(downhill)
+        left = torch.where(slope > lost, left - slope / squared(change) * change, left)
+        downhill = torch.einsum("tij,ti->tj", W, left)
+        direction = downhill + squared(downhill) / slope * direction
+        losses.append(left.square().sum(dim=1))
+    return torch.stack(losses)
