@@ -1,22 +1,14 @@
-"""The pictures of part 5, "Few-shot character recognition", and its table of costs.
+"""The pictures of part 5, "Few-shot character recognition".
 
 The learners' colours and their order are the same in all of them. An episode is one task or a
 stack of tasks as `meta_lib.tasks.episodes` makes them; answers are labels, one for each query.
 """
 
-import time
-import weakref
-from collections.abc import Callable, Iterable
-from typing import Any
-
 import numpy as np
 import torch
-from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from meta_lib.evaluation import estimate
 from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, RED, describe, subplots
@@ -27,9 +19,9 @@ COLOURS = {
     "from scratch": ORANGE,
     "Siamese": BLUE,
     "MAML": RED,
-    "gated LSTM": GREEN,
+    "classifier": GREEN,
 }
-MARKERS = {"pixels": "s", "from scratch": "D", "Siamese": "o", "MAML": "^", "gated LSTM": "v"}
+MARKERS = {"pixels": "s", "from scratch": "D", "Siamese": "o", "MAML": "^", "classifier": "v"}
 LETTERS = "ABCDEFGHIJKLMNOPQRST"
 
 
@@ -75,55 +67,6 @@ def one_episode(episode: Episode, columns: int = 9) -> Figure:
     )
 
 
-def settings(table: Tensor, alphas: list[float], steps: list[int], title: str) -> Figure:
-    """Draw validation accuracies (alphas, steps) as a table shaded by its values."""
-    values = 100 * table.cpu().numpy()
-    figure, axes = subplots(figsize=(4.6, 0.5 + 0.55 * len(alphas)))
-    axes.imshow(values, cmap="Blues", aspect="auto", vmin=values.min() - 3, vmax=values.max() + 3)
-    axes.grid(False)
-    best = np.unravel_index(values.argmax(), values.shape)
-    for cell in np.ndindex(values.shape):
-        axes.text(
-            cell[1], cell[0], f"{values[cell]:.1f}", ha="center", va="center",
-            color="white" if values[cell] > values.mean() else BLACK,
-            fontweight="bold" if cell == best else "normal",
-        )  # fmt: skip
-    axes.set(
-        xticks=range(len(steps)), xticklabels=steps, yticks=range(len(alphas)), yticklabels=alphas,
-        xlabel="inner steps", ylabel="α", title=f"{title}: accuracy in %",
-    )  # fmt: skip
-    return describe(
-        figure,
-        f"{title}: validation accuracies in per cent for {len(alphas)} inner rates and "
-        f"{len(steps)} numbers of steps. The best, {values[best]:.1f} per cent, is at "
-        f"α = {alphas[best[0]]:g} with {steps[best[1]]} steps.",
-    )
-
-
-def scores(results: dict[str, dict[str, Tensor]], chance: dict[str, float]) -> Figure:
-    """Draw each learner's accuracy and its 95 % interval, a panel for each setting.
-
-    `results` goes from a setting to learners to accuracies, one number for each episode.
-    """
-    names = list(next(iter(results.values())))
-    figure, row = subplots(1, len(results), figsize=(7, 3), sharex=True, sharey=True, squeeze=False)
-    words = []
-    for axes, (setting, learners) in zip(row[0], results.items(), strict=True):
-        for name, accuracies in learners.items():
-            height = -names.index(name)
-            mean, interval = (100 * number for number in estimate(accuracies))
-            axes.errorbar(
-                mean, height, xerr=interval, fmt=MARKERS[name], markersize=4, capsize=4,
-                color=COLOURS[name],
-            )  # fmt: skip
-            axes.text(mean, height + 0.25, f"{mean:.1f}", ha="center", fontsize=9)
-            words.append(f"{setting}, {name} {mean:.1f} ± {interval:.1f}")
-        axes.set_title(f"{setting}\n(guessing: {100 * chance[setting]:.0f} %)", fontsize=10)
-        axes.set(xlabel="accuracy in %", xlim=(30, 100), ylim=(0.4 - len(names), 0.7))
-    row[0][0].set_yticks([-height for height in range(len(names))], names)
-    return describe(figure, f"Accuracies in per cent with 95 % intervals: {'; '.join(words)}.")
-
-
 def differences(of: str, accuracies: dict[str, Tensor]) -> Figure:
     """Draw one learner's accuracy less each other's, alone and episode by episode."""
     figure, row = subplots(1, 2, figsize=(7, 2.9), width_ratios=[1.1, 1])
@@ -161,96 +104,6 @@ def differences(of: str, accuracies: dict[str, Tensor]) -> Figure:
     )
 
 
-def read_by_all(
-    episodes: Episode, answers: dict[str, Tensor], number: int, only: str = "all"
-) -> Figure:
-    """Draw episode `number` of a stack: its queries, and beside each what the learners read.
-
-    `only` names one learner to look at, or "all". The queries bear the numbers of `one_episode`.
-    """
-    episode = Episode(*(tensor[number] for tensor in episodes))
-    ways = int(episode.query_y.max()) + 1
-    shots, queries = (len(labels) // ways for labels in (episode.support_y, episode.query_y))
-    numbers = {query: str(place) for place, query in enumerate(_mixed(ways * queries), start=1)}
-    names = list(answers) if only == "all" else [only]
-    figure = _figure(7, 1.05 * (queries + 1) + 0.4)
-    grid = figure.subplots(queries + 1, ways)
-    for label in range(ways):
-        _image(grid[0][label], episode.support_x[label * shots], frame=BLACK)
-        grid[0][label].set_title(f"{LETTERS[label]} (support)", fontsize=9)
-        for line in range(queries):
-            query = label * queries + line
-            axes = grid[line + 1][label]
-            _image(axes, episode.query_x[query])
-            axes.text(
-                0.04, 0.95, numbers[query], transform=axes.transAxes, va="top", fontsize=8,
-                color="0.4",
-            )  # fmt: skip
-            for place, name in enumerate(names):
-                said = int(answers[name][number][query])
-                axes.text(
-                    1.12, 0.9 - 0.21 * place, "✓" if said == label else LETTERS[said],
-                    transform=axes.transAxes, ha="left", va="center", fontsize=8.5,
-                    color=COLOURS[name], fontweight="normal" if said == label else "bold",
-                )  # fmt: skip
-    right = {name: int((answers[name][number] == episode.query_y).sum().item()) for name in names}
-    figure.suptitle("Beside each query, from above: " + ", ".join(names), fontsize=9)
-    total = ways * queries
-    return describe(
-        figure,
-        f"Test episode {number}: {ways} support characters in the first row, their queries below, "
-        f"and beside each query what was read. Right of {total}: "
-        + ", ".join(f"{name} {count}" for name, count in right.items()) + ".",
-    )  # fmt: skip
-
-
-def mistakes(rows: list[tuple[Tensor, Tensor, Tensor]], learner: str) -> Figure:
-    """Draw mistakes side by side: the query, its own class's example, the example it was taken for.
-
-    Each row holds three images (1, height, width).
-    """
-    figure = _figure(7, 2.9)
-    grid = figure.subplots(3, len(rows))
-    for column, row in zip(grid.T, rows, strict=True):
-        for axes, image, frame in zip(column, row, (None, BLUE, RED), strict=True):
-            _image(axes, image, frame=frame)
-    for axes, label in zip(grid[:, 0], ("query", "its class", "taken for"), strict=True):
-        axes.set_ylabel(label, rotation=0, ha="right", va="center", fontsize=9)
-    return describe(
-        figure,
-        f"{len(rows)} mistakes of {learner}, in columns: above a query, in the middle the support "
-        "drawing of its own class, below the drawing that it was taken for.",
-    )
-
-
-def hard_classes(images: list[Tensor], counts: list[dict[str, float]]) -> Figure:
-    """Draw characters, and beneath each the error rate of each learner on its queries."""
-    figure = _figure(7, 3.0)
-    top, bottom = figure.subplots(2, len(images), height_ratios=[1, 1.6])
-    for axes, image in zip(top, images, strict=True):
-        _image(axes, image)
-    words = []
-    for axes, rates in zip(bottom, counts, strict=True):
-        axes.bar(
-            range(len(rates)), [100 * rate for rate in rates.values()],
-            color=[COLOURS[name] for name in rates],
-        )  # fmt: skip
-        axes.set(ylim=(0, 100), xticks=[], yticks=[])
-        axes.spines[["top", "right", "left"]].set_visible(False)
-        words.append("/".join(f"{100 * rate:.0f}" for rate in rates.values()))
-    bottom[0].set_yticks([0, 50, 100])
-    bottom[0].set_ylabel("misread, %")
-    names = list(counts[0])
-    handles = [bottom[0].bar([0], [0], color=COLOURS[name]) for name in names]
-    figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=9,
-                  frameon=False)  # fmt: skip
-    return describe(
-        figure,
-        f"{len(images)} characters, from the most to the least often misread, with the share of "
-        f"misread queries in per cent for {', '.join(names)}: {', '.join(words)}.",
-    )
-
-
 def lucky(chosen_on: Tensor, fresh: Tensor) -> Figure:
     """Draw many rulers' accuracies where the best was picked, and on fresh episodes."""
     chosen_on, fresh = 100 * chosen_on.cpu().numpy(), 100 * fresh.cpu().numpy()
@@ -277,103 +130,6 @@ def lucky(chosen_on: Tensor, fresh: Tensor) -> Figure:
         f"cent on the episodes it was picked by and {fresh[best]:.1f} per cent on fresh ones; the "
         f"means are {chosen_on.mean():.1f} and {fresh.mean():.1f} per cent.",
     )
-
-
-def company(results: dict[str, dict[str, Tensor]]) -> Figure:
-    """Draw accuracies by how the queries were handed over, a line of points for each learner."""
-    figure, axes = subplots(figsize=(7, 3.2))
-    words = []
-    ways = list(next(iter(results.values())))
-    for offset, (name, by_way) in enumerate(results.items()):
-        means, intervals = zip(*(estimate(values) for values in by_way.values()), strict=True)
-        places = np.arange(len(ways)) + 0.12 * (offset - (len(results) - 1) / 2)
-        axes.errorbar(
-            places, 100 * np.array(means), yerr=100 * np.array(intervals), fmt=MARKERS[name],
-            color=COLOURS[name], capsize=3, label=name,
-        )  # fmt: skip
-        said = ", ".join(
-            f"{way.replace(chr(10), ' ')} {100 * mean:.1f}"
-            for way, mean in zip(ways, means, strict=True)
-        )
-        words.append(f"{name}: {said}")
-    axes.axhline(20, color=BLACK, linestyle=":")
-    axes.set_xticks(range(len(ways)), ways)
-    axes.set(ylabel="accuracy in %", ylim=(0, 100), xlim=(-0.5, len(ways) - 0.5))
-    axes.legend(loc="upper center", ncols=len(results), fontsize=9, frameon=False)
-    return describe(figure, f"Accuracy by how queries are handed over. {'. '.join(words)}.")
-
-
-class _Memory(TorchDispatchMode):
-    """Counts the bytes of all tensors made while it is on, and the most that were held at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.held = self.peak = 0
-        self.known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
-
-    def __torch_dispatch__(
-        self,
-        function: Callable,
-        types: Iterable[type],
-        args: tuple = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        given = [t.untyped_storage() for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
-        made = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, Tensor) and tensor.untyped_storage() not in given:
-                self._count(tensor.untyped_storage())
-        return made
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        if storage not in self.known:
-            size = storage.nbytes()
-            self.known.add(storage)
-            self.held += size
-            self.peak = max(self.peak, self.held)
-            weakref.finalize(storage, self._forget, size)
-
-    def _forget(self, size: int) -> None:
-        self.held -= size
-
-
-def cost(step: Callable[[], object]) -> tuple[float, float]:
-    """Return the processor seconds of one call of `step`, and its peak of tensors in MiB."""
-    start = time.process_time()
-    step()
-    seconds = time.process_time() - start
-    with _Memory() as memory:
-        step()
-    return seconds, memory.peak / 2**20
-
-
-def cost_table(
-    sizes: dict[str, int],
-    training: dict[str, Callable[[], object]],
-    reading: dict[str, Callable[[], object]],
-    iterations: dict[str, int],
-) -> Markdown:
-    """Return a table of what each learner costs, to be shown as a cell's last line.
-
-    `sizes` counts trained numbers; `training` runs one iteration, and `reading` one task.
-    """
-    rows = [
-        "| learner | trained numbers | meta-training: iterations | time | peak memory | "
-        "reading one task: time | peak memory |",
-        "| --- |" + " ---: |" * 6,
-    ]
-    for name in reading:
-        cells = [f"{sizes[name]:,}" if name in sizes else "0"]
-        if name in training:
-            seconds, memory = cost(training[name])
-            cells += [f"{iterations[name]}", f"{seconds * iterations[name]:.0f} s"]
-            cells.append(f"{memory:.1f} MiB")
-        else:
-            cells += ["–"] * 3
-        seconds, memory = cost(reading[name])
-        cells += [f"{1000 * seconds:.1f} ms", f"{memory:.1f} MiB"]
-        rows.append(f"| {name} | " + " | ".join(cells) + " |")
-    return Markdown("\n".join(rows))
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -4,7 +4,8 @@ A network learns to name all training classes at once, by cross-entropy, and its
 names classes that no new task has, is thrown away. A new class is the mean of its support images'
 features, as in `prototypes`. It is the rival that meta-learning has to beat: Chen et al. (2019),
 https://arxiv.org/abs/1904.04232; Tian et al. (2020), https://arxiv.org/abs/2003.11539. Part 5,
-"How far from the papers"; and part 5, "Few-shot character recognition", section "Exercises".
+"How far from the papers"; and part 5, "Few-shot character recognition", section
+"Three learners, trained".
 """
 
 from collections.abc import Callable
