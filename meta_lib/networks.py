@@ -47,8 +47,8 @@ class Corrected(nn.Module):
     def __init__(self, pixels: int, hidden: int) -> None:
         super().__init__()
         self.correction = mlp(pixels, hidden, pixels)
-        nn.init.zeros_(self.correction[-1].weight)
-        nn.init.zeros_(self.correction[-1].bias)
+        for weight in self.correction[-1].parameters():
+            nn.init.zeros_(weight)
 
     def forward(self, images: Tensor) -> Tensor:
         pixels = images.flatten(1)
