@@ -36,6 +36,25 @@ def mlp(*sizes: int, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     return nn.Sequential(*layers[:-1]).to(device())
 
 
+class Corrected(nn.Module):
+    """An embedding that begins as the pixels: x + g(x), from images to (n, `pixels`).
+
+    The last layer of g starts at 0, so that before any training the nearest image in the embedding
+    is the nearest in its pixels. Part 1, "What meta-learning offers", section "Pixels and a
+    correction". Raises as `mlp` does.
+    """
+
+    def __init__(self, pixels: int, hidden: int) -> None:
+        super().__init__()
+        self.correction = mlp(pixels, hidden, pixels)
+        for weight in self.correction[-1].parameters():
+            nn.init.zeros_(weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        pixels = images.flatten(1)
+        return pixels + self.correction(pixels)
+
+
 def conv_network(
     outputs: int, filters: int = 64, blocks: int = 4, running_statistics: bool = False
 ) -> nn.Sequential:

@@ -1,7 +1,5 @@
 """The pictures of part 1: "The limits of machine learning" and "What meta-learning offers"."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -240,49 +238,6 @@ def shots_curves(panels: dict, ticks: list[int]) -> Figure:
     return describe(figure, f"Accuracy against labels per class. {'; '.join(said)}.")
 
 
-def adaptation(
-    methods: dict, ticks: list[int], steps: Sequence[int], curve: Sequence[float], level: float
-) -> Figure:
-    """Draw accuracy against labels, and against steps of fine-tuning beside the level at none."""
-    figure, (left, right) = subplots(1, 2, figsize=(7, 3.8), sharey=True)
-    _shots(left, methods, ticks)
-    left.set_ylabel("accuracy, %")
-    right.plot(steps, 100 * np.array(curve), color=ORANGE, marker="v", markevery=5, markersize=4)
-    right.axhline(100 * level, color=BLUE)
-    right.set(xlabel="steps of fine-tuning, 5 labels per class", ylim=(0, 102))
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncol=3, fontsize=9)
-    return describe(
-        figure,
-        f"Left: accuracy on turned digits against labels per class; {'; '.join(_said(methods))}. "
-        f"Right: fine-tuning goes from {100 * curve[0]:.0f} % to {100 * curve[-1]:.0f} % in "
-        f"{steps[-1]} steps, beside a level line of the meta-learned network at "
-        f"{100 * level:.0f} % without a step.",
-    )
-
-
-def class_curves(classes: list[int], curves: dict, levels: dict) -> Figure:
-    """Draw accuracy against the number of classes meta-trained on, with the level of pixels."""
-    figure, grid = subplots(1, len(curves), figsize=(7, 3.2), squeeze=False, sharey=True)
-    said = []
-    for axes, (name, values), colour in zip(grid[0], curves.items(), COLOURS, strict=False):
-        mean = [100 * value.mean for value in values]
-        bars = [100 * value.interval for value in values]
-        axes.errorbar(classes, mean, bars, color=colour, marker="o", markersize=5, capsize=3)
-        axes.axhline(100 * levels[name], color=BLACK, linestyle="--", linewidth=1)
-        axes.text(classes[0], 100 * levels[name] + 1, "pixels", fontsize=8)
-        axes.set(xscale="log", xlabel="classes in meta-training")
-        axes.set_xticks(classes, classes)
-        axes.minorticks_off()
-        axes.set_title(name, fontsize=10)
-        said.append(f"{name}: {mean[0]:.0f} to {mean[-1]:.0f} %, pixels {100 * levels[name]:.0f} %")
-    grid[0, 0].set_ylabel("accuracy, %")
-    return describe(
-        figure,
-        f"Accuracy against the number of classes in meta-training, {classes[0]} to "
-        f"{classes[-1]}. {'; '.join(said)}.",
-    )
-
-
 def compare(support: Tensor, query: Tensor, readings: dict, scores: dict, title: str) -> Figure:
     """Draw a support and a query row with two readings below, and the accuracy of each method.
 
@@ -314,7 +269,7 @@ def compare(support: Tensor, query: Tensor, readings: dict, scores: dict, title:
     return describe(
         figure,
         f"{title}. One labelled and one query image of each digit; of these ten queries read "
-        f"rightly: {right}. Accuracy over several draws: {said}.",
+        f"correctly: {right}. Accuracy over several draws: {said}.",
     )
 
 

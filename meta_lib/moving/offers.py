@@ -8,12 +8,12 @@ from typing import Any
 import torch
 import traitlets
 from matplotlib.figure import Figure
-from torch import Generator, Tensor
+from torch import Tensor
 
 from meta_lib import evaluation
 from meta_lib.figures import limits
 from meta_lib.moving import MovingFigure, greys
-from meta_lib.tasks.episodes import Episode, ImageSet, sample_episode
+from meta_lib.tasks.episodes import Episode
 
 Read = Callable[[Episode], Tensor]
 WAYS = 10
@@ -22,9 +22,9 @@ WAYS = 10
 class Offers(MovingFigure):
     """Ten support and ten query digits as two readers see them, and the accuracy of all readers.
 
-    `readers` goes from a name to what classifies an episode. `lay(images, degrees, shift,
-    generator)` turns and moves each image by its own random amount, up to the numbers in `turns`
-    (degrees) and `shifts` (pixels). Accuracies are (readers, shots, turns, shifts, draws).
+    `readers` goes from a name to what classifies an episode. `task(draw, shots, degrees, shift)`
+    is an episode of the ten digits, in order, each image turned and moved by up to the numbers in
+    `turns` (degrees) and `shifts` (pixels). Accuracies are (readers, shots, turns, shifts, draws).
     """
 
     shared = ("shots", "degrees", "shift")
@@ -40,8 +40,7 @@ class Offers(MovingFigure):
     def __init__(
         self,
         readers: dict[str, Read],
-        images: ImageSet,
-        lay: Callable[[Tensor, float, float, Generator], Tensor],
+        task: Callable[[int, int, float, float], Episode],
         shots: list[int],
         turns: list[float],
         shifts: list[float],
@@ -53,15 +52,12 @@ class Offers(MovingFigure):
         pictures = []
         for t, degrees in enumerate(turns):
             for s, shift in enumerate(shifts):
-                seeded = Generator().manual_seed(1)
-                laid = {name: lay(each, degrees, shift, seeded) for name, each in images.items()}
-                support, query = (torch.stack([each[i] for each in laid.values()]) for i in (0, 1))
-                labels = torch.arange(WAYS, device=support.device)
+                one = _one_query_each(task(0, 1, degrees, shift))
                 for r, read in enumerate(list(readers.values())[:2]):
-                    answers[r, t, s] = read(Episode(support, labels, query, labels))
-                pictures += [support, query]
+                    answers[r, t, s] = read(one)
+                pictures += [one.support_x, one.query_x]
                 for k, number in enumerate(shots):
-                    drawn = [sample_episode(laid, WAYS, number, 20, seeded) for _ in range(draws)]
+                    drawn = [task(draw, number, degrees, shift) for draw in range(draws)]
                     for r, read in enumerate(readers.values()):
                         found = evaluation.accuracies(read, drawn)
                         accuracies[r, k, t, s] = torch.as_tensor(found)
@@ -90,3 +86,8 @@ class Offers(MovingFigure):
             f"K = {self.shots}, turned by up to {self.degrees:g}°, moved by up to {self.shift:g}"
         )
         return limits.compare(support, query, readings, scores, f"{title} pixels")
+
+
+def _one_query_each(episode: Episode) -> Episode:
+    first = [int((episode.query_y == digit).nonzero()[0]) for digit in range(WAYS)]
+    return episode._replace(query_x=episode.query_x[first], query_y=episode.query_y[first])
