@@ -11,7 +11,7 @@ from meta_lib.networks import flatten
 from meta_lib.tasks.page_draws import PageGenerator
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
 
-SHORT = {"iterations": 50, "shots": 5}
+SHORT = {"iterations": 100, "shots": 5}
 FORBIDDEN = """window.Worker = class {
     postMessage() { setTimeout(() => this.onerror(new Event("error", { cancelable: true }))); }
     terminate() {}
@@ -37,7 +37,7 @@ def press(figure, name):
 def test_it_finds_what_the_library_finds(figure):
     put(figure, steps=2, beta=0.01)
     press(figure, "Learn")
-    said = reached(figure, 50)
+    said = reached(figure, 100)
     settings = dict(alpha=0.01, beta=0.01, steps=2, seed=0, **SHORT)
     phi, losses = learn_waves.train(**settings)
     found = call(figure, "trained", settings | {"algorithm": "MAML"})
@@ -52,15 +52,15 @@ def test_it_finds_what_the_library_finds(figure):
 
 def test_pause_one_iteration_and_go_on_lead_where_one_go_leads(figure, tab):
     press(figure, "Learn")
-    straight = reached(figure, 50)
+    straight = reached(figure, 100)
     press(figure, "Start again")
     press(figure, "One iteration")
     reached(figure, 1)
     put(figure, goal=20)
     reached(figure, 20)
     press(figure, "Go on")
-    assert reached(figure, 50).startswith(straight)
-    assert "The run before" in reached(figure, 50)
+    assert reached(figure, 100).startswith(straight)
+    assert "The run before" in reached(figure, 100)
 
 
 def test_a_pause_stays_where_it_is_and_stands_in_the_address(figure, tab):
@@ -79,12 +79,12 @@ def test_a_pause_stays_where_it_is_and_stands_in_the_address(figure, tab):
 @pytest.mark.parametrize("plug", ["delete window.Worker", FORBIDDEN])
 def test_without_a_worker_it_learns_in_slices(browser, figure, plug):
     press(figure, "Learn")
-    said = reached(figure, 50)
+    said = reached(figure, 100)
     page = watched(browser)
     page.add_init_script(plug)
     other = show_figure(page, LearnWaves(**SHORT))
     press(other, "Learn")
-    assert reached(other, 50) == said and not page.faults
+    assert reached(other, 100) == said and not page.faults
     page.context.close()
 
 
@@ -107,15 +107,15 @@ def test_who_wants_less_motion_goes_a_piece_at_a_time(browser):
     page = watched(browser, reduced_motion="reduce")
     figure = show_figure(page, LearnWaves(**SHORT))
     press(figure, "Learn")
-    reached(figure, 5)
-    press(figure, "Go on")
     reached(figure, 10)
+    press(figure, "Go on")
+    reached(figure, 20)
     page.context.close()
 
 
 def test_other_settings_wait_for_the_reader(figure, tab):
     press(figure, "Learn")
-    reached(figure, 50)
+    reached(figure, 100)
     for name in ("alpha", "beta", "shots", "steps", "iterations"):
         figure.locator(f"input[name={name}]").press("ArrowRight")
         said = put(figure)

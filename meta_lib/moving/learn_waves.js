@@ -77,10 +77,13 @@ function follower(model, el) {
   const watch = new IntersectionObserver((entries) => { inView = entries.at(-1).isIntersecting; look(); });
   watch.observe(el);
   document.addEventListener("visibilitychange", look);
-  model.on("change", follow);
-  follow();
   return {
     now,
+    // Once the other controls have made sound what an address may have said.
+    start() {
+      model.on("change", follow);
+      follow();
+    },
     again() {
       now.goal = 0;
       begin();
@@ -97,8 +100,9 @@ function follower(model, el) {
 }
 
 // The buttons, and how far it has come.
-function driving({ now, again }) {
+function driving({ now, start, again }) {
   return (panel, model, id, changed) => {
+    start();
     const go = (goal) => change(model, { goal: Math.min(goal, now.settings.iterations) });
     const main = tag("button", { type: "button" }, panel, "Learn");
     main.addEventListener("click", () => {
