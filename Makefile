@@ -119,6 +119,7 @@ benchmarks: book
 	  $(BIN)/python benchmarks/$$of.py --threads $(THREADS) || exit 1; done
 	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/figures.py
+	$(BIN)/python benchmarks/learning.py --threads $(THREADS)
 
 # Needs both engines, so it is no part of `make test`.
 engines: book

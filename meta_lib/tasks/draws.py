@@ -9,11 +9,18 @@ import torch
 from torch import Generator, Tensor
 
 from meta_lib.machinery.device import device
+from meta_lib.tasks.page_draws import PageGenerator
+
+Source = Generator | PageGenerator
+"""Where random numbers come from: torch's generator, or that of the moving figures."""
 
 
-def uniform(*shape: int, generator: Generator, low: float = 0.0, high: float = 1.0) -> Tensor:
+def uniform(*shape: int, generator: Source, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Return numbers spread evenly over `low` to `high`, in a tensor of this shape."""
-    drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
+    if isinstance(generator, PageGenerator):
+        drawn = generator.uniform(*shape)
+    else:
+        drawn = torch.rand(shape, generator=generator, dtype=torch.float64)
     return placed(low + (high - low) * drawn)
 
 

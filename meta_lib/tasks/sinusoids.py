@@ -8,10 +8,10 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from meta_lib.machinery import checks
-from meta_lib.tasks.draws import uniform
+from meta_lib.tasks.draws import Source, uniform
 from meta_lib.tasks.episodes import Episode
 
 X_RANGE = (-5.0, 5.0)
@@ -28,7 +28,7 @@ class Waves(NamedTuple):
         return self.amplitude * torch.sin(x - self.phase)
 
 
-def sample_waves(tasks: int, generator: Generator) -> Waves:
+def sample_waves(tasks: int, generator: Source) -> Waves:
     """Draw `tasks` waves. Raises TypeError or ValueError unless `tasks` is at least 1."""
     checks.whole_number("tasks", tasks)
     amplitude = uniform(tasks, 1, 1, low=0.1, high=5.0, generator=generator)
@@ -36,7 +36,7 @@ def sample_waves(tasks: int, generator: Generator) -> Waves:
     return Waves(amplitude, phase)
 
 
-def sample_points(waves: Waves, shots: int, queries: int, generator: Generator) -> Episode:
+def sample_points(waves: Waves, shots: int, queries: int, generator: Source) -> Episode:
     """Draw from each wave `shots` support points and `queries` query points.
 
     Returns a stack of episodes: x and y are (tasks, shots, 1) and (tasks, queries, 1).

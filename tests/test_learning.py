@@ -1,0 +1,117 @@
+"""What learns in the page learns as the library does, from the same numbers."""
+
+import pytest
+import torch
+
+from meta_lib import maml, moving
+from meta_lib.moving import learn_waves
+from meta_lib.networks import flatten
+from meta_lib.tasks.page_draws import PageGenerator
+from meta_lib.tasks.sinusoids import sample_points, sample_waves
+
+OPEN = """async (text) => {
+    const script = new Blob([text], {type: "text/javascript"});
+    window.learning = await import(URL.createObjectURL(script));
+}"""
+
+
+@pytest.fixture
+def ask(tab):
+    """Run JavaScript on a page that has the learners, and return what it gives."""
+    files = ("kit.js", "learn_maml.js")
+    text = "\n".join((moving.FOLDER / name).read_text(encoding="utf-8") for name in files)
+    tab.evaluate(OPEN, f"{text}\nexport {{ random }};\nexport const waves = learnMaml();")
+    return lambda script, *given: tab.evaluate(
+        f"(given) => {{ const {{ random, waves }} = learning; return ({script})(...given); }}",
+        list(given),
+    )
+
+
+def relative(ours, theirs):
+    theirs = torch.as_tensor(theirs, dtype=torch.float64)
+    return ((ours - theirs).norm() / theirs.norm()).item()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7, 2**31, 2**32 - 1])
+def test_one_seed_draws_the_same_numbers_in_both_languages(ask, seed):
+    drawn = "(seed, kind) => Array.from({length: 2000}, random(seed)[kind])"
+    ours = PageGenerator(seed)
+    pieces = torch.cat([ours.uniform(3, 500).flatten(), ours.uniform(500)])
+    assert torch.equal(pieces, torch.tensor(ask(drawn, seed, "uniform")))
+    normal = torch.tensor(ask(drawn, seed, "normal"))
+    torch.testing.assert_close(PageGenerator(seed).normal(2000), normal, rtol=1e-13, atol=1e-13)
+
+
+def test_the_numbers_are_spread_evenly():
+    drawn = PageGenerator(0).uniform(100_000)
+    assert drawn.min() >= 0 and drawn.max() < 1
+    assert drawn.histc(20, 0, 1).std() < 100
+    normal = PageGenerator(0).normal(100_000)
+    assert abs(normal.mean()) < 0.01 and abs(normal.std() - 1) < 0.01
+
+
+@pytest.mark.parametrize("algorithm", learn_waves.ALGORITHMS)
+@pytest.mark.parametrize(("steps", "shots"), [(1, 10), (3, 5), (1, 1), (20, 3)])
+def test_the_meta_gradient_is_that_of_the_library(ask, algorithm, steps, shots):
+    generator = PageGenerator(3)
+    phi = learn_waves.first_weights(generator)
+    tasks = sample_points(sample_waves(25, generator), shots, shots, generator)
+    rates = maml.head_rates(phi, 0.02, "4") if algorithm == "ANIL" else 0.02
+    others = {"first order": maml.first_order_loss, "Reptile": maml.reptile_loss}
+    objective = others.get(algorithm, maml.meta_loss)
+    theirs, loss = maml.meta_gradient(learn_waves.LOSS, phi, tasks, rates, steps, objective)
+    found = ask(
+        """(shots, settings) => {
+            const { uniform } = random(3), phi = waves.firstWeights(uniform);
+            const tasks = waves.sample(uniform, shots);
+            const { gradient, loss } = waves.metaGradient(phi, tasks, settings);
+            return [Array.from(phi), Array.from(gradient), loss];
+        }""",
+        shots,
+        {"alpha": 0.02, "steps": steps, "algorithm": algorithm},
+    )
+    assert relative(torch.tensor(found[0]), flatten(phi)) < 1e-15
+    assert relative(torch.tensor(found[1]), flatten(theirs)) < 1e-10
+    if algorithm != "Reptile":
+        assert found[2] == pytest.approx(loss.item(), rel=1e-10)
+
+
+LEARNT = """(settings, iterations) => {
+    const state = waves.start(settings);
+    for (let i = 0; i < iterations; i += 1) waves.iterate(state);
+    return [Array.from(state.phi), state.curve];
+}"""
+
+
+@pytest.mark.parametrize("algorithm", learn_waves.ALGORITHMS)
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_training_is_that_of_the_library(ask, algorithm, steps):
+    settings = dict(alpha=0.01, beta=0.02, shots=7, steps=steps, seed=5, iterations=50)
+    phi, losses = learn_waves.train(**settings, algorithm=algorithm)
+    found, curve = ask(LEARNT, settings | {"algorithm": algorithm}, 50)
+    assert relative(torch.tensor(found), flatten(phi)) < 1e-6
+    if algorithm != "Reptile":
+        means = torch.tensor(losses).view(-1, 10).mean(1)
+        torch.testing.assert_close(torch.tensor(curve), means, rtol=1e-6, atol=0)
+
+
+def test_other_lists_of_points_in_between_change_nothing(ask):
+    """The room for the points is used again: what a longer list has left there must not count."""
+    settings = dict(alpha=0.01, beta=0.02, shots=7, steps=2, seed=5, iterations=20)
+    for algorithm in ("MAML", "Reptile"):
+        settings["algorithm"] = algorithm
+        told = LEARNT.replace("iterate(state);", "iterate(state), waves.report(state, 0);")
+        assert ask(told, settings, 20) == ask(LEARNT, settings, 20)
+
+
+def test_a_training_that_is_lost_stops_and_keeps_its_weights(ask):
+    settings = dict(alpha=1e9, beta=1, shots=1, steps=20, seed=0, iterations=100, algorithm="MAML")
+    lost = ask(
+        """(settings) => {
+            const state = waves.start(settings);
+            while (!state.failed && state.done < 100) waves.iterate(state);
+            return [state.failed, state.done, state.phi.every(Number.isFinite)];
+        }""",
+        settings,
+    )
+    assert lost[0] == lost[1] + 1 and lost[2]
