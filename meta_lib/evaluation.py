@@ -99,18 +99,6 @@ def choose(errors: Mapping[_Setting, float], slack: float = 0.0) -> _Setting:
     return chosen
 
 
-def best_inside(grid: Sequence[float], scores: Sequence[float]) -> float:
-    """Return the value of an ordered grid with the highest score; refuse the grid's two ends.
-
-    A best value at an end says that the search was too narrow, and favours the rival whose grid
-    was wider. Part 3, "Siamese networks". Raises ValueError then, or unless each value has a score.
-    """
-    best = max(zip(scores, grid, strict=True))[1]
-    if best in (grid[0], grid[-1]):
-        raise ValueError(f"the best of the grid {tuple(grid)} must not lie at its edge, {best}")
-    return best
-
-
 def accuracy(predicted: Tensor, labels: Tensor) -> float:
     """Return the share of labels (n,) that were predicted, as a number: a GPU is waited for.
 

@@ -51,6 +51,7 @@ class Corrected(nn.Module):
             nn.init.zeros_(weight)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return the pixels, corrected, (n, `pixels`)."""
         pixels = images.flatten(1)
         return pixels + self.correction(pixels)
 

@@ -16,7 +16,6 @@ from meta_lib.evaluation import (
     Estimate,
     accuracies,
     accuracy,
-    best_inside,
     choose,
     estimate,
     over_trainings,
@@ -490,15 +489,6 @@ def test_an_estimate_reads_well():
     assert Estimate(0.9731, 0.0044).percent() == "97.3 ± 0.4 %"
     with pytest.raises(ValueError, match="values must hold at least 2 numbers, but held 1"):
         estimate([1.0])
-
-
-def test_the_best_of_a_grid_is_not_at_its_edge():
-    assert best_inside((1, 2, 3, 4), (0.1, 0.7, 0.8, 0.2)) == 3
-    for scores in ((0.9, 0.2, 0.3), (0.1, 0.2, 0.3)):
-        with pytest.raises(ValueError, match="must not lie at its edge"):
-            best_inside((1, 2, 3), scores)
-    with pytest.raises(ValueError, match="longer"):
-        best_inside((1, 2, 3), (0.1, 0.2))
 
 
 def test_accuracy_is_the_share_of_right_labels():
