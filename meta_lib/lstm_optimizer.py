@@ -105,6 +105,8 @@ class SideBySide(nn.Module):
     of another. `layer_1_weight_ih` holds that weight of all, (optimizers, …), and so on.
     """
 
+    output_weight: nn.Parameter
+
     def __init__(self, optimizers: Sequence[LSTMOptimizer]):
         """Begin with copies of the optimizers' weights."""
         super().__init__()
