@@ -1,9 +1,9 @@
 """The random numbers of the moving figures, in Python too: what a page draws can be drawn again.
 
-The figures have a small generator of their own, mulberry32, in `meta_lib/moving/kit.js`. This is
-its twin: the same seed gives the same numbers, so that a training in the page can be repeated and
-checked. Everything else in the book draws from a `torch.Generator` (`draws`). Used in part 3,
-"MAML".
+The figures have a small generator of their own, mulberry32, in the script that all share, kit.js.
+This is its twin: the same seed gives the same numbers, so that a training in the page can be
+repeated and checked. Everything else in the book draws from a `torch.Generator` (`draws`). Used in
+part 3, "MAML".
 """
 
 import math
