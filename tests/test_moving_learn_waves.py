@@ -119,7 +119,7 @@ def test_other_settings_wait_for_the_reader(figure, tab):
     for name in ("alpha", "beta", "shots", "steps", "iterations"):
         figure.locator(f"input[name={name}]").press("ArrowRight")
         said = put(figure)
-        assert "nothing has been learned yet" in said and "The run before" in said, name
+        assert "has learned nothing yet" in said and "The run before" in said, name
     assert "ANIL" not in said
     put(figure, wave=[1.0, 2.0])
     assert put(figure) != said

@@ -169,7 +169,7 @@ function draw(stage, model, now) {
 const meanSquare = (curve, truth) => curve.reduce((sum, y, i) => sum + (y - truth[i]) ** 2, 0) / truth.length;
 
 function said(model, { settings, done, failed, curve, unseen, before }, own, truth) {
-  const { iterations, beta, alpha } = settings, words = [];
+  const { iterations, beta, alpha, algorithm } = settings, words = [];
   if (failed) words.push(`Lost in iteration ${failed}: the meta-loss or its gradient is no longer a number.`);
   const last = own.losses.at(-1) ?? 0;
   if (own.losses.length > 1 && !(last <= 2 * own.losses[0])) {
@@ -178,7 +178,8 @@ function said(model, { settings, done, failed, curve, unseen, before }, own, tru
   if (beta > 1 / Math.sqrt(40)) {
     words.push(`Adam's first iteration moves each weight by β = ${show(beta)}, and the middle layer's weights start within ±0.158: what they were is gone.`);
   }
-  words.push(done ? `Iteration ${done} of ${iterations}${curve.length ? `: meta-loss ${show(curve.at(-1))}, the mean of ten` : ""}.` : "φ is random: nothing has been learned yet.");
+  const mean = curve.length ? `: meta-loss ${show(curve.at(-1))}, the mean of ten` : "";
+  words.push(done ? `Iteration ${done} of ${iterations} of ${algorithm}${mean}.` : `φ is random: ${algorithm} has learned nothing yet.`);
   words.push(`Mean squared error on your wave: ${show(meanSquare(own.before, truth))} at φ, ${show(meanSquare(own.after, truth))} after ${steps(settings.steps)}.`);
   if (done) words.push(`On 25 other waves, never trained on: ${show(unseen)} after ${steps(settings.steps)}.`);
   if (before) words.push(`The run before (${named(before.settings)}): ${show(before.unseen)}.`);
