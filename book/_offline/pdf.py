@@ -1,8 +1,8 @@
 """Print the built book as one PDF.
 
 The pages of `_toc.yml` are put one after another into one document, with the links between them
-turned into links within it, and a browser prints that. It does so twice: the first time to see on
-which page everything lies, the second time with these numbers in the contents and in the index.
+turned into links within it, and a browser prints that: first to see on which page everything lies,
+then with these numbers in the contents and in the index, until they move nothing any more.
 
 What moves on a page is a still picture in print: the scripts stay behind. What is folded is open.
 The library's pages are left out, and so a link to them is only its words.
@@ -38,6 +38,7 @@ NUMBER = """(pages) => {
     for (const place of document.querySelectorAll("[data-page-of]"))
         place.textContent = pages[place.dataset.pageOf];
 }"""
+MOST_PRINTS = 4
 PRINT = {"prefer_css_page_size": True, "print_background": True}
 STYLE = """
 @page { size: A4; margin: 22mm 18mm; }
@@ -88,7 +89,8 @@ def section(html: Path, page: str, pages: list[str], root: str) -> Tag:
             within(tag, page, pages)
     if page == INDEX:
         for tag in article.select("a[href^='#']"):
-            tag.insert_after(soup.new_tag("span", attrs={"data-page-of": tag["href"][1:]}))
+            attrs = {"data-page-of": tag["href"][1:]}
+            tag.insert_after(soup.new_tag("span", attrs=attrs, string="000"))
     article.name, article["id"] = "section", page
     article["style"] = f"page: {name_of(page)}"
     return article
@@ -126,7 +128,8 @@ def document(html: Path, settings: dict, contents: list[tuple[str, list[str]]], 
         f"<h2>{escape(caption)}</h2>" * bool(caption)
         + "<ul>"
         + "".join(
-            f'<li><a href="#{page}">{escape(titles[page])}</a><span data-page-of="{page}"></span>'
+            f'<li><a href="#{page}">{escape(titles[page])}</a>'
+            f'<span data-page-of="{page}">000</span>'
             for page in listed
         )
         + "</ul>"
@@ -161,6 +164,15 @@ def loaded(html: Path, page: str, root: str) -> str:
     return "\n".join(map(str, wanted))
 
 
+def page_numbers(printed: bytes) -> dict[str, int]:
+    """Return the page on which each place of a PDF lies."""
+    reader = PdfReader(BytesIO(printed))
+    return {
+        name.removeprefix("/"): reader.get_destination_page_number(place) + 1
+        for name, place in reader.named_destinations.items()
+    }
+
+
 def make(html: Path, target: Path, chromium: str) -> None:
     """Write the PDF whole, or not at all."""
     settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
@@ -174,13 +186,14 @@ def make(html: Path, target: Path, chromium: str) -> None:
             tab = browser.new_page()
             tab.goto(source.resolve().as_uri())
             tab.evaluate(READY)
-            first = PdfReader(BytesIO(tab.pdf(**PRINT)))
-            pages = {
-                name.removeprefix("/"): first.get_destination_page_number(place) + 1
-                for name, place in first.named_destinations.items()
-            }
-            tab.evaluate(NUMBER, pages)
-            unfinished.write_bytes(tab.pdf(**PRINT, outline=True, tagged=True))
+            numbers: dict[str, int] = {}
+            for _ in range(MOST_PRINTS):
+                printed = tab.pdf(**PRINT, outline=True, tagged=True)
+                before, numbers = numbers, page_numbers(printed)
+                if numbers == before:
+                    break
+                tab.evaluate(NUMBER, numbers)
+            unfinished.write_bytes(printed)
         finally:
             browser.close()
             source.unlink()
