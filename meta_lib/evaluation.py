@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
-from scipy.special import stdtrit
+from scipy.special import betaincinv, stdtrit
 from torch import Tensor
 
 from meta_lib.machinery import checks
@@ -47,6 +47,25 @@ def estimate(values: Sequence[float] | Tensor) -> Estimate:
     return Estimate(
         values.mean().item(), 1.96 * values.std(correction=1).item() / math.sqrt(len(values))
     )
+
+
+def share(count: int, trials: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share, `count` of `trials`, as the numbers it reaches from and
+    to.
+
+    For the smallest share at least as many are as likely as 2.5 %, for the largest at most as many
+    (Clopper & Pearson 1934, https://doi.org/10.1093/biomet/26.4.404). So it holds for few trials,
+    too, and stays between 0 and 1; but the trials must be independent. Part 5, "How far from the
+    papers", section "How sure is a share of few trials?".
+
+    Raises TypeError or ValueError unless `trials` is at least 1, and `count` from 0 to `trials`.
+    """
+    checks.whole_number("trials", trials)
+    checks.whole_number("count", count, at_least=0)
+    checks.whole_number("trials less count", trials - count, at_least=0)
+    low = betaincinv(count, trials - count + 1, 0.025) if count else 0.0
+    high = betaincinv(count + 1, trials - count, 0.975) if count < trials else 1.0
+    return float(low), float(high)
 
 
 def over_trainings(values: Sequence[float] | Tensor) -> Estimate:

@@ -1,19 +1,16 @@
 """The recorded runs of the folder `results/`: full-strength trainings, and what they measured.
 
 Each run was made by one command, `python results/make.py NAME`, and can be made again. The chapters
-read their tables and curves from here, and nothing in them was typed in. Part 5, "How far from the
+read their tables from here, and nothing of our side was typed in. Part 5, "How far from the
 papers".
 """
 
 import json
-import math
 import tomllib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from meta_lib.evaluation import Estimate
 
@@ -70,15 +67,6 @@ def accuracy(name: str, what: str) -> Estimate:
 def minutes(name: str) -> float:
     """Return how long the training took, in minutes, all its sessions together."""
     return sum(session["seconds"] for session in record(name)["sessions"]) / 60
-
-
-def losses(name: str, points: int = 500) -> tuple[np.ndarray, np.ndarray]:
-    """Return iterations and losses, each the mean of a block, so that there are about `points`."""
-    table = np.loadtxt(folder() / name / "log.csv.gz", delimiter=",")
-    block = max(1, math.ceil(len(table) / points))
-    whole = table[: len(table) // block * block]
-    iteration, loss = whole.reshape(-1, block, table.shape[1]).mean(axis=1).T[:2]
-    return iteration, loss
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:

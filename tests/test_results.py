@@ -155,15 +155,6 @@ def test_the_runs_lie_beside_the_library_or_within(place, monkeypatch, tmp_path)
     results.folder.cache_clear()
 
 
-def test_curves_are_means_of_blocks(tmp_path, monkeypatch):
-    (tmp_path / "run").mkdir()
-    rows = [[i, i % 2, 0] for i in range(1, 12)]
-    np.savetxt(tmp_path / "run" / "log.csv.gz", rows, delimiter=",", header="names")
-    monkeypatch.setattr(results, "folder", lambda: tmp_path)
-    iterations, losses = results.losses("run", points=6)
-    assert iterations.tolist() == [1.5, 3.5, 5.5, 7.5, 9.5] and losses.tolist() == 5 * [0.5]
-
-
 def test_a_run_is_made_by_one_command_and_goes_on(tmp_path, monkeypatch):
     make = load_make()
     words = "protonet --iterations 2 --filters 4 --size 14 --episodes 2 --tasks 1 --data glyphs"

@@ -19,6 +19,7 @@ from meta_lib.evaluation import (
     choose,
     estimate,
     over_trainings,
+    share,
     verdict,
 )
 from meta_lib.machinery.device import device
@@ -525,6 +526,17 @@ def test_the_interval_over_a_few_trainings_is_students():
     mean, interval = over_trainings(values)
     low, high = stats.t.interval(0.95, 4, stats.tmean(values), stats.sem(values))
     assert (mean - interval, mean + interval) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize(("count", "trials"), [(4, 200), (0, 7), (7, 7), (1, 1)])
+def test_a_share_of_few_trials_has_the_interval_of_clopper_and_pearson(count, trials):
+    ends = stats.binomtest(count, trials).proportion_ci(0.95, "exact")
+    assert share(count, trials) == pytest.approx((ends.low, ends.high))
+
+
+def test_a_share_asks_for_no_more_than_all():
+    with pytest.raises(ValueError, match="trials less count must be at least 0, but was -1"):
+        share(8, 7)
 
 
 @pytest.mark.parametrize(

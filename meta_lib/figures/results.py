@@ -5,21 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from meta_lib.figures import BLACK, describe, subplots
+from meta_lib.evaluation import Estimate
+from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
 
-
-def curve(
-    iterations: Sequence[float], losses: Sequence[float], y: str, log: bool = False
-) -> Figure:
-    """Draw a training curve whose points are means of blocks of iterations."""
-    figure, axes = subplots(figsize=(7, 2.8))
-    axes.plot(iterations, losses)
-    axes.set(xlabel="iteration", ylabel=y, yscale="log" if log else "linear")
-    return describe(
-        figure,
-        f"The recorded training curve over {iterations[-1]:,.0f} iterations: the {y} goes from "
-        f"{losses[0]:.2g} to {losses[-1]:.2g}.",
-    )
+Pair = tuple[Estimate, Estimate]
+"""Ours and the paper's."""
 
 
 def race(curves: dict[str, Sequence[float]], cut: float = 1e-5) -> Figure:
@@ -37,19 +27,44 @@ def race(curves: dict[str, Sequence[float]], cut: float = 1e-5) -> Figure:
     return describe(figure, f"Mean losses along the way; at the end: {ends}.")
 
 
-def ladder(rows: dict[str, tuple[float, float]], published: dict[str, float]) -> Figure:
-    """Draw errors in per cent as dots with intervals, one row a run, beside published errors."""
-    figure, axes = subplots(figsize=(7, 0.45 * len(rows) + 1.2))
-    places = range(len(rows))[::-1]
-    for place, (error, interval) in zip(places, rows.values(), strict=True):
-        axes.errorbar(error, place, xerr=interval, fmt="o", color="C0", capsize=3)
-        axes.annotate(f"{error:.1f}", (error, place), (0, 6), textcoords="offset points",
-                      ha="center", fontsize=9)  # fmt: skip
-    for number, (name, error) in enumerate(published.items()):
-        axes.axvline(error, color=f"C{number + 1}", linestyle="--", label=f"{name}, {error} %")
-    axes.set(yticks=list(places), yticklabels=list(rows), xlabel="error in %", ylim=(-0.6, None))
-    axes.set_xlim(left=0)
-    axes.legend(loc="lower right")
-    said = ", ".join(f"{name} {error:.1f}" for name, (error, _) in rows.items())
+def beside(
+    ladder: dict[str, Estimate], published: dict[str, float], others: dict[str, Pair]
+) -> Figure:
+    """Draw errors in per cent, ours as dots with their intervals, one row a run.
+
+    Above, the rungs of a ladder and published errors as lines; below, each run of `others` beside
+    a diamond, the paper's figure, whose interval may be 0 where none was published. `published`
+    has four errors.
+    """
+    height = 0.36 * (len(ladder) + len(others)) + 1.6
+    figure, (top, low) = subplots(
+        2, figsize=(7, height), height_ratios=[len(ladder) + 1.5, len(others) + 1]
+    )
+    for axes, rows in ((top, ladder), (low, {name: ours for name, (ours, _) in others.items()})):
+        places = range(len(rows))[::-1]
+        for place, (error, interval) in zip(places, rows.values(), strict=True):
+            axes.errorbar(error, place, xerr=[[min(interval, error)], [interval]],  # no error < 0
+                          fmt="o", color=BLUE, capsize=3)  # fmt: skip
+            axes.annotate(f"{error:.1f}", (error, place), (0, 5), textcoords="offset points",
+                          ha="center", fontsize=8)  # fmt: skip
+        axes.set(yticks=list(places), yticklabels=list(rows), ylim=(-0.6, len(rows) - 0.3))
+    colours = [GREEN, ORANGE, RED, PURPLE]
+    for colour, (name, error) in zip(colours, published.items(), strict=True):
+        top.axvline(error, color=colour, linestyle="--", label=f"{name}, {error} %")
+    for place, (_, (error, interval)) in zip(places, others.values(), strict=True):
+        low.errorbar(error, place - 0.15, xerr=interval, fmt="D", color=RED, markersize=4,
+                     label="the paper" if place == 0 else None)  # fmt: skip
+    for axes, corner in ((top, "lower right"), (low, "upper right")):
+        axes.set_xlim(left=0)
+        axes.legend(loc=corner, fontsize=8)
+    top.set(xlabel="Siamese networks, official runs: error in %")
+    low.set(xlabel="Omniglot, random classes: error in %")
+    said = ", ".join(f"{name} {error:.1f}" for name, (error, _) in ladder.items())
     known = ", ".join(f"{name} {error}" for name, error in published.items())
-    return describe(figure, f"Errors in per cent: {said}. Published: {known}.")
+    pairs = ", ".join(
+        f"{name} {ours.mean:.1f}, the paper {theirs.mean:.1f}"
+        for name, (ours, theirs) in others.items()
+    )
+    return describe(
+        figure, f"Errors in per cent. Siamese networks: {said}; published: {known}. {pairs}."
+    )
