@@ -65,7 +65,7 @@ def test_a_rate_that_overflows_counts_as_infinitely_bad():
 
 @pytest.mark.parametrize(("rates", "edge"), [([0.1, 0.2, 0.3], 0.3), ([0.7, 0.6, 0.5], 0.5)])
 def test_a_best_rate_at_the_edge_is_refused(rates, edge):
-    with pytest.raises(ValueError, match=f"inside, but it was {edge}, at their edge$"):
+    with pytest.raises(ValueError, match=f"the best setting, {edge}, lies at the edge"):
         tune(BASELINES["SGD"], parabola, torch.ones(1, 1), 1, rates)
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer, RMSprop
 
+from meta_lib.evaluation import choose
 from meta_lib.machinery import checks
 from meta_lib.tasks.quadratics import Quadratics
 
@@ -73,8 +74,8 @@ def tune(
     """Return the rate of `rates` with the lowest mean loss after `steps` steps.
 
     `make` is called with the parameters and `lr=rate`. A run that leaves the finite numbers counts
-    as infinitely bad; ties go to the first rate. Of three rates or more the best must lie inside:
-    where it is the smallest or the largest, a better one may lie beyond.
+    as infinitely bad; ties go to the first rate. Of three rates or more `evaluation.choose` takes
+    the best, and refuses it at the edge, beyond which a better one may lie.
 
     Raises ValueError if `rates` is empty, if no rate gives a finite loss or if the best one is at
     the edge; else as `descend`.
@@ -83,18 +84,16 @@ def tune(
     if not rates:
         raise ValueError("rates must hold at least one learning rate, but was empty")
     ends = [descend(partial(make, lr=rate), loss, theta, steps)[-1].mean().item() for rate in rates]
-    ends = [end if math.isfinite(end) else math.inf for end in ends]
-    if min(ends) == math.inf:
+    errors = {
+        rate: end if math.isfinite(end) else math.inf
+        for rate, end in zip(rates, ends, strict=True)
+    }
+    if min(errors.values()) == math.inf:
         raise ValueError(
             f"rates must hold one with a finite loss after {steps} steps, but none of "
             f"{', '.join(f'{rate:.3g}' for rate in rates)} has"
         )
-    best = rates[ends.index(min(ends))]
-    if len(rates) > 2 and best in (min(rates), max(rates)):
-        raise ValueError(
-            f"rates must hold the best one inside, but it was {best:.3g}, at their edge"
-        )
-    return best
+    return choose(errors) if len(errors) > 2 else min(errors, key=errors.__getitem__)
 
 
 def conjugate_gradients(tasks: Quadratics, theta: Tensor, steps: int) -> Tensor:
