@@ -9,10 +9,17 @@ CHAPTERS = [page for page in PAGES if (ROOT / page).with_suffix(".ipynb").exists
 # What is folded is opened first. A formula's label and what is read aloud do not count.
 CUT = """() => {
     for (const details of document.querySelectorAll(".bd-article details")) details.open = true;
+    // A printed line that goes on in the next one is no table any more.
+    const printed = ".output pre, .cell_output pre";
+    const tall = (pre) => pre.matches(printed) && pre.getClientRects().length
+        && pre.textContent.trimEnd().split("\\n").length + 0.5
+            < (pre.clientHeight - 2 * parseFloat(getComputedStyle(pre).paddingTop))
+            / parseFloat(getComputedStyle(pre).lineHeight);
     const boxes = ".bd-article pre, .bd-article mjx-container[display=true], .cell_output, "
         + ".bd-article .output, .bd-article .pst-scrollable-table-container, .bd-article table";
     return Array.from(document.querySelectorAll(boxes))
-        .filter((box) => box.scrollWidth > box.clientWidth + 1 && !box.querySelector("pre, table"))
+        .filter((box) => tall(box)
+            || (box.scrollWidth > box.clientWidth + 1 && !box.querySelector("pre, table")))
         .map((box) => {
             const heading = box.closest("section")?.querySelector("h1, h2, h3, h4");
             const text = (box.getAttribute("aria-label") ?? box.textContent).trim().split("\\n")

@@ -64,8 +64,8 @@ def test_a_click_sets_the_figure_and_the_figure_says_so(tab):
     figure = show_figure(tab, MetaUpdate())
     before = figure.locator(".moving-readout").text_content()
     tab.evaluate(
-        """() => document.body.insertAdjacentHTML("beforeend", `<p style="margin-top: 2000px">
-            <a data-figure="meta_update" data-sets='{"alpha": 0.5, "steps": 3}' href="?x">see</a>`)"""
+        """() => document.body.insertAdjacentHTML("beforeend", `<p style="margin-top: 2000px"><a
+            data-figure="meta_update" data-sets='{"alpha": 0.5, "steps": 3}' href="?x">see</a>`)"""
     )
     tab.get_by_text("see").click()
     tab.wait_for_function(

@@ -23,7 +23,6 @@ WALK = """async (at) => {
     const root = at.querySelector(".moving"), stage = at.querySelector(".moving-stage > svg");
     const readout = at.querySelector(".moving-readout"), faults = new Set();
     const height = root.getBoundingClientRect().height;
-    const place = (box) => [box.left, box.right, box.top, box.bottom].map(Math.round);
     const look = (when) => {
         const frame = stage.getBoundingClientRect();
         for (const text of stage.querySelectorAll("text")) {
@@ -43,7 +42,7 @@ WALK = """async (at) => {
             faults.add(`${when}: no room for "${readout.textContent}"`);
         }
         const now = root.getBoundingClientRect().height;
-        if (Math.abs(now - height) > 1) faults.add(`${when}: the figure grows from ${height} to ${now}`);
+        if (Math.abs(now - height) > 1) faults.add(`${when}: ${height} px become ${now}`);
     };
     const moves = [];
     for (const input of root.querySelectorAll("input, select")) {
@@ -118,7 +117,8 @@ CROWDED = """(at) => {
             if (point.y < clip.y || point.y > clip.y + clip.height) continue;
             const { x, y } = point.matrixTransform(matrix);
             for (const [text, box] of texts) {
-                if (text.matches(".legend") && x > box.left && x < box.right && y > box.top && y < box.bottom) {
+                const inside = x > box.left && x < box.right && y > box.top && y < box.bottom;
+                if (inside && text.matches(".legend")) {
                     faults.push(`a curve runs through "${text.textContent}"`);
                 }
             }

@@ -25,25 +25,21 @@ function addSwitch(folded) {
   });
   for (const details of folded) details.addEventListener("toggle", tell);
   tell();
-  document.querySelector(".bd-article h1")?.after(button);
+  folded[0].closest(".cell").before(button);
 }
 
 // The cells of a solution and the words that follow become one fold.
 function joinSolutions() {
   for (const cell of document.querySelectorAll(".cell.tag_solution")) {
-    const details = cell.querySelector(":scope > details.hide");
+    const details = cell.querySelector(":scope > details.hide"), before = cell.previousElementSibling;
     if (!details) continue;
-    const before = cell.previousElementSibling;
-    if (before?.matches("details.solution")) {
-      before.append(...[...details.children].slice(1));
+    if (before?.matches(".tag_solution")) {
+      before.firstElementChild.append(...[...details.children].slice(1));
       cell.remove();
-      continue;
     }
-    details.classList.add("solution");
-    cell.replaceWith(details);
   }
-  for (const solution of document.querySelectorAll("details.solution")) {
-    const [summary] = solution.children, words = solution.nextElementSibling;
+  for (const solution of document.querySelectorAll(".cell.tag_solution > details.hide")) {
+    const [summary] = solution.children, words = solution.parentElement.nextElementSibling;
     const number = solution.textContent.match(/Solution to exercise (\d+)/)?.[1] ?? "";
     if (words?.matches("details") && words.firstElementChild?.textContent.startsWith("Solution to exercise")) {
       solution.append(...[...words.children].slice(1));

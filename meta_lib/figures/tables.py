@@ -29,9 +29,11 @@ def show_table(
     for row in cells:
         if len(row) != len(names):
             raise ValueError(f"a row must have {len(names)} cells, as the head, but had {row}")
-    columns = [_column(list(column), digits, 100 if percent else 1) for column in zip(*cells)]
-    right = [any(_is_number(value) for value in column) for column in zip(*cells)]
-    markdown = [names, ["---:" if each else "---" for each in right], *zip(*columns)]
+    columns = [
+        _column(list(column), digits, 100 if percent else 1) for column in zip(*cells, strict=True)
+    ]
+    right = [any(_is_number(value) for value in column) for column in zip(*cells, strict=True)]
+    markdown = [names, ["---:" if each else "---" for each in right], *zip(*columns, strict=True)]
     display(
         {
             "text/markdown": "\n".join("| " + " | ".join(line) + " |" for line in markdown),
@@ -67,7 +69,7 @@ def _column(values: list[object], digits: int, unit: int) -> list[str]:
 def _plain(names: list[str], columns: list[list[str]], right: list[bool]) -> str:
     widths = [max(map(len, [name, *cells])) for name, cells in zip(names, columns, strict=True)]
     lines = []
-    for line in [names, *zip(*columns)]:
+    for line in [names, *zip(*columns, strict=True)]:
         placed = [
             text.rjust(width) if at_right else text.ljust(width)
             for text, width, at_right in zip(line, widths, right, strict=True)
