@@ -9,16 +9,14 @@ CHAPTERS = [page for page in PAGES if (ROOT / page).with_suffix(".ipynb").exists
 # What is folded is opened first. A formula's label and what is read aloud do not count.
 CUT = """() => {
     for (const details of document.querySelectorAll(".bd-article details")) details.open = true;
-    // A printed line that goes on in the next one is no table any more.
-    const printed = ".output pre, .cell_output pre";
-    const tall = (pre) => pre.matches(printed) && pre.getClientRects().length
-        && pre.textContent.trimEnd().split("\\n").length + 0.5
-            < (pre.clientHeight - 2 * parseFloat(getComputedStyle(pre).paddingTop))
-            / parseFloat(getComputedStyle(pre).lineHeight);
+    // A row of printed columns that goes on in the next line is no row any more; a sentence may.
+    const broken = (pre) => pre.matches(".output.stream pre, .output.text_plain pre")
+        && pre.textContent.split("\\n").some((line) => /\\S {2,}\\S/.test(line)
+            && 0.6 * parseFloat(getComputedStyle(pre).fontSize) * line.length > pre.clientWidth);
     const boxes = ".bd-article pre, .bd-article mjx-container[display=true], .cell_output, "
         + ".bd-article .output, .bd-article .pst-scrollable-table-container, .bd-article table";
     return Array.from(document.querySelectorAll(boxes))
-        .filter((box) => tall(box)
+        .filter((box) => broken(box)
             || (box.scrollWidth > box.clientWidth + 1 && !box.querySelector("pre, table")))
         .map((box) => {
             const heading = box.closest("section")?.querySelector("h1, h2, h3, h4");
