@@ -80,7 +80,15 @@ def weight(page, folder):
 
 def show_figure(page, widget, address=""):
     """Put one moving figure on a page, as the book does, and wait until it stands."""
-    page.route("**/*", functools.partial(_answer, html=_page_of(widget)))
+    still, _ = widget._repr_mimebundle_()
+    models = embed_data(views=[widget], drop_defaults=False)["manager_state"]["state"]
+    own = stored.own(models[widget.model_id])
+    return show_stored(page, own, still["text/plain"], address)
+
+
+def show_stored(page, figure, still="still", address="", style=""):
+    """Put a figure on a page from what is stored of it, and wait until it stands."""
+    page.route("**/*", functools.partial(_answer, html=_page_of(figure, still, style)))
     page.goto(f"{HERE}/{address}")
     page.wait_for_selector("html[data-moving=ready]")
     return page.locator(".moving-figure")
@@ -159,13 +167,10 @@ def _answer(route, html):
         route.abort()
 
 
-def _page_of(widget):
-    still, _ = widget._repr_mimebundle_()
-    models = embed_data(views=[widget], drop_defaults=False)["manager_state"]["state"]
-    figure = stored.own(models[widget.model_id])
+def _page_of(figure, still, style):
     host = (moving.FOLDER / "host.js").read_text(encoding="utf-8")
     return (
         '<!doctype html><html lang="en"><title>A figure</title><link rel="icon" href="data:,">'
-        f'<body><div class="moving-output"><img alt="{still["text/plain"]}">'
+        f'<body style="{style}"><div class="moving-output"><img alt="{still}">'
         f"{stored.embedded(figure)}</div><script>{host}</script>"
     )

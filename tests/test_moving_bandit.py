@@ -117,7 +117,7 @@ def test_each_choice_is_seen(tab, figure):
     put(figure, rounds=5, mu1=0.9)
     assert "After 5 rounds" in complete(tab) and "up to round 5" in complete(tab)
     shown = tab.locator("input[name=moment]")
-    assert shown.get_attribute("aria-valuetext") == "game shown up to round = 5"
+    assert shown.get_attribute("aria-valuetext") == "up to round = 5"
     assert shown.get_attribute("max") == "5"
 
 

@@ -193,7 +193,8 @@ const roundUp = (value) => [0.5, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80].find((top) =
 
 function draw(stage, model) {
   const setting = settingOf(model), { games, sums } = grown(model, setting), of = model.get("measure");
-  const [curves, cells] = stage.boxes([1.1, 1]), { rounds, mu } = setting;
+  const { rounds, mu } = setting, [curves, cells] = stage.narrow
+    ? [{ x: 0, y: 0, width: stage.width, height: 262 }, { x: 0, y: 258, width: stage.width, height: stage.height - 258 }] : stage.boxes([1.1, 1]);
   const names = Object.keys(NAMES), all = model.get("games");
   // Who asks for less motion sees the curves when they are complete.
   const ready = games > 1 && (games >= all || !still());
@@ -201,7 +202,7 @@ function draw(stage, model) {
   const top = of === "reward" ? 1 : roundUp(Math.max(0.01, ...found.map(({ mean, half }) => mean.at(-1) + half.at(-1))));
   const axes = stage.axes({ ...curves, height: curves.height - 62 }, {
     x: [0, rounds], y: [0, top], xlabel: "round", title: `mean of ${games} of ${all} games`,
-    ylabel: of === "reward" ? "mean reward so far" : "regret so far, in wins",
+    ylabel: of === "reward" ? "mean reward" : "regret, in wins",
   });
   if (of === "reward") axes.line([0, rounds], [Math.max(...mu), Math.max(...mu)], "grey thin dashed");
   const xs = Array.from({ length: rounds }, (_, t) => t + 1);
@@ -247,8 +248,9 @@ function oneGame(stage, model, setting, box) {
     svg("path", { d: bars.join(""), class: `dot ${kind}`, style: "stroke: none" }, stage.back);
     return `${NAMES[agent]} ${won}`;
   });
-  stage.text(left, box.y + box.height - 26, "a tall bar: it paid; a short one: it did not", { class: "small" });
-  stage.text(left, box.y + box.height - 10, `shade: ${rival === "thompson" ? "the learned policy" : "the agent"}’s chance of each arm`, { class: "small" });
+  const agent = rival === "thompson" ? "the learned policy" : "the agent";
+  stage.text(left, box.y + box.height - 20, "across: rounds; a tall bar: it paid; a short one: not", { class: "small" });
+  stage.text(left, box.y + box.height - 5, `shade: ${agent}’s chance of each arm`, { class: "small" });
   return `Game ${number}, wins up to round ${upTo}: ${scores.join(", ")}.`;
 }
 
@@ -266,16 +268,17 @@ const redrawn = (panel, model, id, changed) => { store(model).views.add(() => pa
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Make the three chances nearly alike, or all very good; let ε grow; play 100 rounds, far more than the policy was trained for.",
-    height: (width) => (width < 560 ? 700 : 400),
+    height: (width) => (width < 560 ? 478 : 400),
+    words: 280,
     controls: [
       redrawn,
       ...SUBSCRIPTS.map((small, i) => slider(`mu${i + 1}`, `μ${small}`, { min: 0, max: 1, step: 0.05 })),
       slider("rounds", "rounds", { min: 5, max: 100, step: 5 }),
       slider("epsilon", "ε", { min: 0, max: 1, step: 0.05 }),
       choice("measure", "curves", [["regret", "regret"], ["reward", "mean reward"]]),
-      choice("rival", "one game beside", Object.entries(NAMES).slice(1)),
+      choice("rival", "a game beside", Object.entries(NAMES).slice(1)),
       slider("game", "game", { min: 1, max: 40 }),
-      slider("moment", "game shown up to round", { min: 0, max: 100, most: (model) => model.get("rounds") }),
+      slider("moment", "up to round", { min: 0, max: 100, most: (model) => model.get("rounds") }),
       player("moment", "Play the game", (model) => model.get("rounds"), 300),
     ],
     draw,

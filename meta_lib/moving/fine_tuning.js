@@ -16,7 +16,6 @@ export function bestOf(curves) {
   return best;
 }
 
-const KINDS = ["c4 dashdot", "grey dashed", "c1 thick", "c2"];
 const percent = (value) => `${(100 * value).toFixed(0)} %`;
 
 const kept = new WeakMap();
@@ -36,24 +35,26 @@ function looked(model) {
 }
 
 function draw(stage, model) {
-  const { rates, names, curves, best, shots, level } = looked(model), rate = nearest(rates, model.get("alpha"));
+  const { rates, names, curves, best, shots, level } = looked(model), rate = nearest(rates, model.get("alpha")), kinds = methodKinds(names);
   const last = curves[0][0].mean.length - 1, step = Math.min(Math.max(0, model.get("steps")), last);
-  const [left, right] = stage.boxes([1.15, 1]), xs = Array.from({ length: last + 1 }, (_, i) => i);
+  const [left, right] = stage.narrow
+    ? [{ x: 0, y: 0, width: stage.width, height: 268 }, { x: 0, y: 272, width: stage.width, height: stage.height - 272 }] : stage.boxes([1.15, 1]);
+  const xs = Array.from({ length: last + 1 }, (_, i) => i);
   const axes = stage.axes({ ...left, height: left.height - 62 }, {
     x: [0, last], y: [0, 100], xlabel: "gradient steps on the support set", ylabel: "validation accuracy, %",
     title: `${shots} shot${shots > 1 ? "s" : ""}, α = ${show(rates[rate])}`,
   });
   axes.line([step, step], [0, 100], "grey thick faint");
   axes.line([0, last], [20, 20], "grey thin");
-  axes.line([0, last], [100 * level, 100 * level], "c3 dotted");
+  axes.line([0, last], [100 * level, 100 * level], "c6 dotted");
   curves.forEach((of, i) => {
     const { mean, half } = of[rate];
-    axes.band(xs, mean.map((m, t) => 100 * (m - half[t])), mean.map((m, t) => 100 * (m + half[t])), KINDS[i].slice(0, 4).trim());
-    axes.line(xs, mean.map((m) => 100 * m), KINDS[i]);
-    axes.dots([step], [100 * mean[step]], KINDS[i].slice(0, 4).trim(), 5);
+    axes.band(xs, mean.map((m, t) => 100 * (m - half[t])), mean.map((m, t) => 100 * (m + half[t])), colourOf(kinds[i]));
+    axes.line(xs, mean.map((m) => 100 * m), kinds[i]);
+    axes.dots([step], [100 * mean[step]], colourOf(kinds[i]), 5);
   });
-  const entries = names.map((name, i) => [KINDS[i], `${name}: ${percent(curves[i][rate].mean[step])}`]);
-  entries.push(["c3 dotted", `no step, nearest: ${percent(level)}`], ["grey thin", "chance: 20 %"]);
+  const entries = names.map((name, i) => [kinds[i], `${name}: ${percent(curves[i][rate].mean[step])}`]);
+  entries.push(["c6 dotted", `no step, nearest: ${percent(level)}`], ["grey thin", "chance: 20 %"]);
   const foot = left.y + left.height - 52;
   legend(stage, left.x + 6, foot, entries.slice(0, 3));
   legend(stage, left.x + left.width / 2 + 6, foot, entries.slice(3));
@@ -63,19 +64,21 @@ function draw(stage, model) {
   return `${shots} shot${shots > 1 ? "s" : ""}, α = ${show(rates[rate])}, ${step} step${step === 1 ? "" : "s"}: ${now.join(", ")}. Best of the search: ${most.join(", ")}.`;
 }
 
+// How strong the colour is of a cell with this accuracy: none at chance, 20 %, all of it at 100 %.
+const strength = (mean) => 0.04 + 0.96 * Math.max(0, (mean - 0.2) / 0.8) ** 1.5;
+
 // The whole search, a map for each contender: the stronger its colour, the more accurate a cell.
 function maps(stage, model, box, rate, step) {
-  const { rates, names, curves, best } = looked(model), each = (box.height - 26) / names.length;
-  const left = box.x + 44, width = (box.width - 56) / curves[0][0].mean.length, row = (each - 24) / rates.length;
+  const { rates, names, curves, best } = looked(model), kinds = methodKinds(names), across = stage.narrow ? 2 : 1;
+  const each = (box.height - 44) / Math.ceil(names.length / across), room = box.width / across;
+  const width = (room - 56) / curves[0][0].mean.length, row = (each - 24) / rates.length;
   names.forEach((name, i) => {
-    const top = box.y + 22 + i * each, y = (r) => top + (rates.length - 1 - r) * row;
-    const kind = KINDS[i].slice(0, 4).trim();
+    const left = box.x + 44 + room * (i % across), top = box.y + 22 + Math.floor(i / across) * each, y = (r) => top + (rates.length - 1 - r) * row;
     stage.text(left, top - 6, name, { class: "title" });
     rates.forEach((value, r) => {
       stage.text(left - 5, y(r) + row / 2 + 4, show(value), { "text-anchor": "end", class: "small" });
       curves[i][r].mean.forEach((mean, s) => {
-        const opacity = Math.max(0, (mean - 0.2) / 0.8) ** 1.5;
-        const cell = svg("rect", { x: left + s * width + 0.5, y: y(r) + 0.5, width: width - 1, height: row - 1, class: `band ${kind} clicks`, style: `fill: var(--c); opacity: ${(0.04 + 0.96 * opacity).toFixed(3)}` }, stage.back);
+        const cell = svg("rect", { x: left + s * width + 0.5, y: y(r) + 0.5, width: width - 1, height: row - 1, class: `band ${colourOf(kinds[i])} clicks`, style: `fill: var(--c); opacity: ${strength(mean).toFixed(3)}` }, stage.back);
         cell.addEventListener("click", () => change(model, { alpha: value, steps: s }));
       });
     });
@@ -83,13 +86,26 @@ function maps(stage, model, box, rate, step) {
     around(rate, step, { class: "line thick", style: "stroke: var(--ink)" });
     stage.text(left + (best[i][1] + 0.5) * width, y(best[i][0]) + row / 2 + 5, "★", { "text-anchor": "middle", "pointer-events": "none" });
   });
-  stage.text(left, box.y + box.height - 4, "steps 0 to 10, by α; ★ the best; framed: shown", { class: "small" });
+  scale(stage, box.x + 44, box.y + box.height - 32);
+  stage.text(box.x + 44, box.y + box.height - 4, `across: steps 0 to ${curves[0][0].mean.length - 1}; up: α; ★ best; frame: shown`, { class: "small" });
+}
+
+// What a colour's strength means.
+function scale(stage, left, top) {
+  const marks = [0.2, 0.4, 0.6, 0.8, 1];
+  stage.text(left, top + 9, "accuracy", { class: "small" });
+  marks.forEach((mean, i) => {
+    const x = left + 54 + 42 * i;
+    svg("rect", { x, y: top, width: 14, height: 10, class: "band grey", style: `fill: var(--c); opacity: ${strength(mean).toFixed(3)}` }, stage.back);
+    stage.text(x + 17, top + 9, `${100 * mean}${mean < 1 ? "" : " %"}`, { class: "small" });
+  });
 }
 
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Move α to 0.3 and to 1, and watch where the curves fall; then choose one shot. In the maps, click a cell to go there.",
-    height: (width) => (width < 560 ? 740 : 400),
+    height: (width) => (width < 560 ? 500 : 420),
+    words: 330,
     controls: [
       choice("shots", "shots K", model.get("all_shots").map((K) => [K, String(K)]).reverse()),
       slider("alpha", "α", { values: model.get("rates") }),

@@ -25,7 +25,7 @@ function draw(stage, model) {
     const turn = Array.from({ length: 73 }, (_, i) => (i * Math.PI) / 36), [rx, ry] = a.map((curvature) => Math.sqrt((2 * loss) / curvature));
     axes.line(turn.map((t) => b[0] + rx * Math.cos(t)), turn.map((t) => b[1] + ry * Math.sin(t)), "grey thin faint");
   }
-  const beside = stage.axes(right, { x: [0, steps], y: [1e-5, 1e3], logy: true, xlabel: "step", ylabel: "loss" });
+  const beside = stage.axes(right, { x: [0, steps], y: [1e-6, 1e3], logy: true, xlabel: "step", ylabel: "loss", names: [["c1", "gates"], ["c4 dashed", "gradient descent"]] });
   const rest = restOf(a, b, forget, rate);
   for (const [f, kind, dots] of [[1, "c4 dashed", 0], [forget, "c1", 2.5]]) {
     const path = gatedPath(a, b, theta, f, rate, steps);
@@ -34,16 +34,15 @@ function draw(stage, model) {
     beside.line(path.map((_, i) => i), path.map((v) => Math.max(1e-6, lossOf(a, b, v))), kind);
   }
   axes.dots([0], [0], "grey", 4);
-  axes.text(0.12, -0.12, "θ = 0");
+  axes.text(0.12, -0.12, "θ = 0", { class: "halo" });
   axes.dots([b[0]], [b[1]], "c3", 6);
-  axes.text(b[0] + 0.15, b[1] + 0.15, "minimum");
+  axes.text(b[0] + 0.15, b[1] + 0.15, "minimum", { class: "halo" });
   axes.dots([rest[0]], [rest[1]], "c2", 5);
-  axes.text(rest[0] - 0.1, rest[1] - 0.45, "rest", { "text-anchor": "end" });
+  axes.text(rest[0] - 0.1, rest[1] - 0.45, "rest", { "text-anchor": "end", class: "halo" });
   stage.handle("theta", axes, {
     x: theta[0], y: theta[1], label: "the start of θ", kind: "grey", radius: 7,
     set: (x, y) => change(model, { theta: [x, y] }),
   });
-  legend(stage, beside.inner.x + 10, beside.inner.y + 14, [["c1", "gates"], ["c4 dashed", "gradient descent"]]);
   const factor = slowest(a, forget, rate), decay = (1 - forget) / rate;
   const fate = factor < 1 ? `it settles at (${rest.map((v) => show(v)).join(", ")})` : "it does not settle: some step is longer than what is left of the way";
   const last = lossOf(a, b, gatedPath(a, b, theta, forget, rate, steps).at(-1));
@@ -53,7 +52,8 @@ function draw(stage, model) {
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Set f = 1: gradient descent. Find the i at which the path begins to swing, 1/8, and the one at which it no longer settles, 2/8. Then close the forget gate a little. Drag the start.",
-    height: (width) => (width < 560 ? 640 : 360),
+    height: (width) => (width < 560 ? 440 : 360),
+    words: 190,
     controls: [
       slider("forget", "f", { min: 0.8, max: 1, step: 0.005 }),
       slider("rate", "i", { min: 0.005, max: 0.3, log: true, step: 30 }),

@@ -100,7 +100,8 @@ const pathOf = (drawing, x, y, size) => drawing.map((stroke) => "M" + pointsOf(s
   .map(([u, v]) => `${(x + (u * size) / PAPER).toFixed(1)} ${(y + (v * size) / PAPER).toFixed(1)}`).join("L") + (stroke.length < 4 ? "h.01" : "")).join("");
 
 const slotSize = (width) => Math.min(92, Math.floor((width - 34) / 6));
-const padSize = (width) => Math.min(260, Math.floor(width - 84));
+const padSize = (width) => Math.min(width < 560 ? 208 : 260, Math.floor(width - 84));
+const LOW = 190; // the plane on a phone
 
 // The six drawings; a click puts one onto the pad.
 function drawSlots(stage, model, drawings, slots, apart, answer) {
@@ -111,7 +112,7 @@ function drawSlots(stage, model, drawings, slots, apart, answer) {
     box.addEventListener("click", () => change(model, { pad: slot }));
     svg("path", { d: pathOf(drawings[slot], x + size / 8, y + size / 8, (size * 3) / 4), class: "line", style: STROKE }, stage.back);
     stage.text(x + size / 2, 14, nameOf(slot), { ...middle, class: "title" });
-    const under = slot === QUERY ? "query" : apart[slot] === undefined ? "empty" : `${stage.narrow ? "" : "D = "}${apart[slot].toFixed(2)}`;
+    const under = slot === QUERY ? "query" : !drawings[slot].length ? "empty" : apart[slot] === undefined ? "" : `${stage.narrow ? "" : "D = "}${apart[slot].toFixed(2)}`;
     stage.text(x + size / 2, y + size + 16, under, slot === answer ? { ...middle, class: "title" } : middle);
   });
   return size + 50;
@@ -172,7 +173,7 @@ function draw(stage, model) {
   const order = drawn.filter((slot) => query).sort((a, b) => apart[a] - apart[b]), answer = order[0];
   const top = drawSlots(stage, model, drawings, slots, apart, answer), size = padSize(stage.width);
   drawPad(stage, model, drawings[chosen(model)], top);
-  const box = stage.narrow ? { x: 0, y: top + size + 40, width: stage.width, height: stage.width * 0.85 }
+  const box = stage.narrow ? { x: 0, y: top + size + 28, width: stage.width, height: LOW }
     : { x: size + 92, y: top, width: stage.width - size - 92, height: size + 44 };
   const share = drawn.length > 1 ? drawPlane(stage, box, drawn, features, query, answer) : 1;
   if (!drawn.length) return "There is no symbol yet: choose A and draw one.";
@@ -209,7 +210,8 @@ function putExample(model) {
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Press Clear, and draw one of the five symbols yourself. Then press Empty paper and draw your own: Next leads from A to B and on, then choose ? and draw one of them again. Can you draw it so that the network is wrong, and a friend is not?",
-    height: (width) => slotSize(width) + padSize(width) + 96 + (width < 560 ? width * 0.85 + 8 : 0),
+    height: (width) => slotSize(width) + padSize(width) + (width < 560 ? 78 + LOW : 96),
+    words: 260,
     controls: [
       slider("ways", "symbols N", { min: 3, max: 5 }),
       choice("pad", "on the pad", [[5, "?, the query"], ...[...LETTERS].map((letter, i) => [i, `symbol ${letter}`])]),

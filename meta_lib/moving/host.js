@@ -69,6 +69,23 @@ async function run(place, stored) {
   place.parentElement.querySelectorAll(":scope > :not(.moving-figure, script)").forEach((one) => one.remove());
 }
 
+// A link of the text sets a figure (book/_extensions/figure_links.py), and brings its drawing in view.
+function follow(event) {
+  const link = event.target.closest?.("a[data-sets]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  const figure = [...document.querySelectorAll(".moving-figure")].find(({ model }) => model.get("name") === link.dataset.figure);
+  if (!figure) return;
+  event.preventDefault();
+  for (const [name, value] of Object.entries(JSON.parse(link.dataset.sets))) figure.model.set(name, value);
+  figure.model.save_changes();
+  const { top, bottom } = figure.getBoundingClientRect();
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  if (top < 0 || bottom > innerHeight) figure.scrollIntoView({ block: "start", behavior: calm ? "instant" : "smooth" });
+  figure.classList.remove("told");
+  void figure.offsetWidth; // so that the mark begins anew
+  figure.classList.add("told");
+}
+
 async function start() {
   for (const place of document.querySelectorAll(STORED)) {
     // A figure that cannot run stays a picture, and the others move.
@@ -77,4 +94,5 @@ async function start() {
   document.documentElement.dataset.moving = "ready";
 }
 
+document.addEventListener("click", follow);
 start();

@@ -48,17 +48,16 @@ function draw(stage, model) {
   const [xs, ys] = ["xs", "ys"].map((name) => model.get(name).map(Number));
   if (xs.length !== ys.length || ![...xs, ...ys].every(Number.isFinite)) throw new RangeError("no such context");
   const [left, right] = stage.boxes([1.4, 1]);
-  const axes = stage.axes(left, { x: [-2, 2], y: [-3, 3], xlabel: "x", ylabel: "y", title: "context and answer" });
+  const axes = stage.axes(left, { x: [-2, 2], y: [-3, 3], xlabel: "x", ylabel: "y", title: "context and answer", names: [["c1", many(layers, "layer")], ["grey dashed", "least squares"]] });
   const best = leastSquares(xs, ys), theta = descend(xs, ys, alpha, layers), ends = [-2, 2];
   if (best) axes.line(ends, ends.map((x) => dot(best, features(x))), "grey dashed");
   axes.line(ends, ends.map((x) => dot(theta, features(x))), "c1");
   const answer = attend(xs, ys, alpha, layers, query);
   axes.line([query, query], [-3, 3], "grey thin dotted");
   axes.dots([query], [answer], "c2", 6);
-  legend(stage, axes.inner.x + 8, axes.inner.y + 12, [["c1", `${layers} layer${layers > 1 ? "s" : ""}`], ["grey dashed", "least squares"]]);
 
   const weights = weightsOf(xs, alpha, layers, query), reach = Math.max(1, ...weights.map(Math.abs).filter((w) => w < 20));
-  const beside = stage.axes(right, { x: [-2, 2], y: [-reach, reach], xlabel: "x of the context's point", ylabel: "its weight", title: "attention, all layers together" });
+  const beside = stage.axes(right, { x: [-2, 2], y: [-reach, reach], xlabel: "x of the context's point", ylabel: "its weight", title: stage.narrow ? "attention" : "attention, all layers together" });
   beside.line([-2, 2], [0, 0], "grey thin");
   beside.line([query, query], [-reach, reach], "grey thin dotted");
   xs.forEach((x, i) => beside.line([x, x], [0, weights[i]], "c4 thick"));
@@ -76,7 +75,8 @@ function draw(stage, model) {
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Add layers and watch the line come to rest on least squares; then raise α until it does not. Drag the points, and move the query to see which of them it heeds.",
-    height: (width) => (width < 560 ? 640 : 360),
+    height: (width) => (width < 560 ? 440 : 360),
+    words: 220,
     controls: [
       slider("layers", "layers", { min: 1, max: 20 }),
       slider("alpha", "α", { min: 0.05, max: 1.5, step: 0.05 }),

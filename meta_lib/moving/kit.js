@@ -24,14 +24,31 @@ function svg(name, attributes = {}, parent = null, text = "") {
   return element;
 }
 
-// A number as it is read: three significant digits, a true minus sign.
+// A number as it is read: three significant digits, a true minus sign; what is huge is a word.
 function show(value, digits = 3) {
-  if (!Number.isFinite(value)) return Number.isNaN(value) ? "not a number" : value > 0 ? "∞" : "−∞";
-  const size = Math.abs(value);
-  const text = size !== 0 && (size < 1e-3 || size >= 1e5)
-    ? Number(value.toPrecision(digits)).toExponential().replace("e+", "e")
-    : String(Number(value.toPrecision(digits)));
-  return text.replace(/-/g, "−");
+  if (Number.isNaN(value)) return "not a number";
+  const size = Math.abs(value), sign = value < 0 ? "−" : "";
+  if (size > 1e6) return `beyond ${sign}10⁶`;
+  if (size === 0 || size >= 1e-3) return sign + String(Number(size.toPrecision(digits)));
+  const [digit, power] = String(Number(size.toPrecision(digits)).toExponential()).split("e-");
+  const raised = Array.from(power, (one) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[one]).join("");
+  return `${sign}${digit === "1" ? "" : `${digit} · `}10⁻${raised}`;
+}
+
+const many = (count, one, more = `${one}s`) => `${show(count)} ${count === 1 ? one : more}`;
+
+// How wide a text of the drawing is, in pixels.
+const pens = new Map();
+
+function textWidth(text, drawing, font = "12px") {
+  if (!pens.has(font)) {
+    const pen = document.createElement("canvas").getContext("2d");
+    pen.font = `${font} ${getComputedStyle(drawing).fontFamily}`;
+    pens.set(font, { pen, known: new Map() });
+  }
+  const { pen, known } = pens.get(font);
+  if (!known.has(text)) known.set(text, pen.measureText(text).width);
+  return known.get(text);
 }
 
 // The bytes that meta_lib.moving.floats has written.
@@ -76,16 +93,36 @@ function change(model, values) {
   model.save_changes();
 }
 
+// A line's look for each method, the same in all figures; other names get what is left.
+const METHODS = {
+  MAML: "c1 thick", "first order": "c5 dashed", "pre-trained": "c2 dashed", "whole network": "c2 dashed", classifier: "c2 dashed",
+  "random start": "c3 dotted", "from scratch": "c3 dotted", "new head only": "c4 dashdot", Siamese: "c4", pixels: "grey dashed",
+  LSTM: "c1 thick", SGD: "grey dashed", momentum: "c3 dashdot", RMSprop: "c5 thick dotted", Adam: "c2",
+};
+const OTHERS = ["c6 dotted", "c2 dashed", "c3 dashdot", "c5", "c1", "c4 dashed"];
+
+function methodKinds(names) {
+  const taken = names.map((name) => METHODS[name]?.slice(0, 2)), free = OTHERS.filter((kind) => !taken.includes(kind.slice(0, 2)));
+  return names.map((name) => METHODS[name] ?? free.shift() ?? "grey");
+}
+
+const colourOf = (kind) => kind.split(" ")[0];
+
 // The figure
 
 let figures = 0;
+const TALLEST = 540; // of a drawing on a phone, where its controls shall have room beneath it
 
-function figure(model, el, { hint, controls = [], height = 320, draw }) {
+// `height` is that of the drawing, a number or a function of its width, and must not depend on the
+// state: nothing may jump. Nor may the read-out grow: it has room for `words` letters, or for twice
+// as many as it has at the start. On a phone the drawing stays in view above its controls.
+function figure(model, el, { hint, controls = [], height = 320, words, draw }) {
   const id = `moving-${(figures += 1)}-${Math.random().toString(36).slice(2, 7)}`;
   const root = tag("div", { class: "moving", role: "group", "data-lm-suppress-shortcuts": "true" }, el);
   // JupyterLab would take the keys for itself, the arrows too.
   root.addEventListener("keydown", (event) => event.stopPropagation());
   root.setAttribute("aria-label", model.get("description") || hint);
+  tag("p", { class: "moving-hint" }, root, hint);
   const panel = tag("div", { class: "moving-controls" }, root);
   const frame = tag("div", { class: "moving-stage" }, root);
   const drawing = svg("svg", { role: "group", "aria-label": "drawing" }, frame);
@@ -93,17 +130,21 @@ function figure(model, el, { hint, controls = [], height = 320, draw }) {
   const front = svg("g", {}, drawing);
   const readout = tag("p", { class: "moving-readout", "aria-hidden": "true" }, root);
   const heard = tag("p", { class: "moving-heard", role: "status" }, root);
-  tag("p", { class: "moving-hint" }, root, hint);
   const stage = new Stage(drawing, back, front, id);
 
-  let waiting = 0, again = false, quiet = 0;
+  let waiting = 0, again = false, quiet = 0, room = 0;
   const paint = () => {
     stage.width = Math.max(260, frame.clientWidth);
     stage.height = typeof height === "function" ? height(stage.width) : height;
+    if (stage.narrow) stage.height = Math.min(stage.height, TALLEST);
+    root.classList.toggle("narrow", stage.narrow);
+    root.classList.toggle("stays", stage.narrow && stage.height < 0.65 * innerHeight);
     stage.begin();
     const text = draw(stage, model) ?? "";
     stage.end();
     readout.textContent = text;
+    room ||= words ?? Math.max(300, 2.2 * text.length);
+    readout.style.height = `${1.5 * Math.ceil(((stage.narrow ? 7.2 : 8) * room) / stage.width + 0.2)}em`;
     clearTimeout(quiet);
     quiet = setTimeout(() => { if (heard.textContent !== text) heard.textContent = text; }, 500);
   };
@@ -118,7 +159,10 @@ function figure(model, el, { hint, controls = [], height = 320, draw }) {
   };
 
   const refreshers = controls.map((control) => control(panel, model, id, changed)).filter(Boolean);
-  button("Reset", () => change(model, structuredClone(model.get("start"))))(panel, model);
+  button("Reset", () => {
+    root.dispatchEvent(new Event("moving-reset"));
+    change(model, structuredClone(model.get("start")));
+  })(panel, model);
   const refresh = () => { for (const one of refreshers) one(); changed(); };
   model.on("change", refresh);
   const size = new ResizeObserver(changed);
@@ -144,8 +188,8 @@ function figure(model, el, { hint, controls = [], height = 320, draw }) {
 
 // A slider for the number `name`, shown as "symbol = value". `values` lists what it may be, or
 // min, max and step do; with `log` there are `step` stops in each factor of ten. `most(model)` is the
-// largest of them that can be chosen now.
-function slider(name, symbol, { min, max, step, log = false, values, most, format = show }) {
+// largest of them that can be chosen now; `format(value, model)` is how it is read.
+function slider(name, symbol, { min, max, step, log = false, values, most, format = (value) => show(value) }) {
   const stops = values ?? (log ? logStops(min, max, step ?? 10) : evenStops(min, max, step ?? 1));
   return (panel, model, id) => {
     const box = tag("div", { class: "moving-control" }, panel);
@@ -161,7 +205,7 @@ function slider(name, symbol, { min, max, step, log = false, values, most, forma
       const limit = most?.(model), value = Math.min(model.get(name), limit ?? Infinity);
       input.max = limit === undefined ? stops.length - 1 : nearest(stops, limit);
       input.value = nearest(stops, value);
-      const text = `${symbol} = ${format(value)}`;
+      const text = `${symbol} = ${format(value, model)}`;
       label.textContent = text;
       input.setAttribute("aria-valuetext", text);
     };
@@ -215,23 +259,32 @@ function button(label, act) {
   };
 }
 
-// A button that lets the trait `name` run from where it is up to `most(model)`, one step at a time.
+// A button that lets the trait `name` run from 0 up to `most(model)`, one step at a time; after a pause
+// it goes on from where it is.
 function player(name, label, most, pause = 500) {
   return (panel, model) => {
     const input = tag("button", { type: "button" }, panel, label);
-    let timer = 0;
-    const stop = () => { clearInterval(timer); timer = 0; input.textContent = label; };
+    input.style.minWidth = `${Math.max(label.length, 5) + 2}ch`; // "Pause" takes no more room, nor less
+    let timer = 0, paused = false;
+    const stop = () => { clearInterval(timer); timer = 0; paused = false; input.textContent = label; };
     const step = () => {
       if (!input.isConnected) return stop();
       const next = model.get(name) + 1;
       if (next <= most(model)) change(model, { [name]: next });
       if (next >= most(model)) stop();
     };
+    panel.parentElement.addEventListener("moving-reset", stop);
     input.addEventListener("click", () => {
-      if (timer) return stop();
-      if (model.get(name) >= most(model)) change(model, { [name]: 0 });
+      if (timer) { stop(); paused = true; return; }
+      const at = model.get(name), goesOn = at < most(model) && (paused || at === 0);
+      if (!goesOn) change(model, { [name]: 0 });
+      paused = false;
       // Who asks for less motion goes step by step, at each click.
-      if (still()) return step();
+      if (still()) {
+        if (goesOn) step();
+        paused = true;
+        return;
+      }
       input.textContent = "Pause";
       timer = setInterval(step, pause);
     });
@@ -276,14 +329,14 @@ class Stage {
   get narrow() { return this.width < 560; }
 
   // Boxes side by side, or beneath each other where the page is narrow; `shares` are their widths.
-  // They fill what lies between `top` and `bottom`.
-  boxes(shares, top = 0, bottom = this.height) {
-    const total = shares.reduce((a, b) => a + b), rows = this.narrow ? shares.length : 1;
+  // They fill what lies between `top` and `bottom`. Small ones may stay `beside` each other.
+  boxes(shares, top = 0, bottom = this.height, beside = !this.narrow) {
+    const total = shares.reduce((a, b) => a + b), rows = beside ? 1 : shares.length;
     let x = 0;
     return shares.map((share, i) => {
-      const width = this.narrow ? this.width : (this.width * share) / total;
+      const width = beside ? (this.width * share) / total : this.width;
       const height = (bottom - top) / rows;
-      const box = { x: this.narrow ? 0 : x, y: top + (this.narrow ? i * height : 0), width, height };
+      const box = { x: beside ? x : 0, y: top + (beside ? 0 : i * height), width, height };
       x += width;
       return box;
     });
@@ -302,10 +355,13 @@ class Stage {
     return this.picture(Array.from(values, (value) => value / 255), side, x, y, size);
   }
 
-  // Axes in a box, from data to the page. `x` and `y` are [low, high].
-  axes(box, { x, y, logx = false, logy = false, xlabel = "", ylabel = "", title = "" }) {
-    return new Axes(this, box, { x, y, logx, logy, xlabel, ylabel, title });
+  // Axes in a box, from data to the page. `x` and `y` are [low, high]. The names of the lines, as for
+  // `legend`, stand in rows above, where no line runs.
+  axes(box, { x, y, logx = false, logy = false, xlabel = "", ylabel = "", title = "", names = [] }) {
+    return new Axes(this, box, { x, y, logx, logy, xlabel, ylabel, title, names });
   }
+
+  textWidth(text, font) { return textWidth(String(text), this.drawing, font); }
 
   // A point that is dragged, or moved with the arrow keys, by `step` of the data.
   // `set(x, y)` is called with where it goes; `text` is what a screen reader says of it. A point that
@@ -361,13 +417,14 @@ class Stage {
 class Axes {
   constructor(stage, box, of) {
     Object.assign(this, of, { stage });
-    const left = of.ylabel ? 52 : 40, top = of.title ? 24 : 10;
-    const bottom = of.xlabel ? 40 : 24;
-    this.inner = {
-      x: box.x + left, y: box.y + top, width: Math.max(40, box.width - left - 12),
-      height: Math.max(40, box.height - top - bottom),
-    };
+    const rows = inRows(stage, of.names, box.width - 18), top = (of.title ? 24 : 10) + 16 * rows.length;
+    const bottom = of.xlabel ? 40 : 24, height = Math.max(40, box.height - top - bottom);
+    this.marks = ticks(of.y, of.logy, Math.max(2, Math.floor(height / 45)));
+    const widest = Math.max(...this.marks.map((value) => stage.textWidth(show(value))));
+    const left = Math.max(of.ylabel ? 52 : 40, widest + (of.ylabel ? 26 : 10));
+    this.inner = { x: box.x + left, y: box.y + top, width: Math.max(40, box.width - left - 12), height };
     this.frame(box);
+    rows.forEach((row, i) => row.forEach(([x, entry]) => legend(stage, box.x + 18 + x, box.y + (of.title ? 26 : 10) + 16 * i, [entry])));
   }
 
   px(value) { return this.inner.x + this.inner.width * share(value, this.x, this.logx); }
@@ -392,20 +449,20 @@ class Axes {
     // A dot on the edge is seen whole.
     svg("rect", { x: x - 6, y: y - 6, width: width + 12, height: height + 12 }, clip);
     const grid = svg("g", { class: "grid" }, back);
-    const most = { x: Math.max(2, Math.floor(width / 70)), y: Math.max(2, Math.floor(height / 45)) };
-    for (const value of ticks(this.x, this.logx, most.x)) {
-      const place = this.px(value);
+    for (const value of ticks(this.x, this.logx, Math.max(2, Math.floor(width / 70)))) {
+      const place = this.px(value), text = show(value), half = this.stage.textWidth(text) / 2;
       svg("line", { x1: place, x2: place, y1: y, y2: y + height }, grid);
-      svg("text", { x: place, y: y + height + 15, "text-anchor": "middle" }, grid, show(value));
+      const whole = Math.min(place, box.x + box.width - half - 1);
+      svg("text", { x: whole, y: y + height + 15, "text-anchor": "middle" }, grid, text);
     }
-    for (const value of ticks(this.y, this.logy, most.y)) {
+    for (const value of this.marks) {
       const place = this.py(value);
       svg("line", { x1: x, x2: x + width, y1: place, y2: place }, grid);
       svg("text", { x: x - 6, y: place + 4, "text-anchor": "end" }, grid, show(value));
     }
     const middle = { x: x + width / 2, "text-anchor": "middle" };
     if (this.xlabel) svg("text", { ...middle, y: y + height + 33 }, grid, this.xlabel);
-    if (this.title) svg("text", { ...middle, y: y - 8, class: "title" }, grid, this.title);
+    if (this.title) svg("text", { ...middle, y: box.y + 14, class: "title" }, grid, this.title);
     if (this.ylabel) {
       const turned = `translate(${box.x + 12} ${y + height / 2}) rotate(-90)`;
       svg("text", { transform: turned, "text-anchor": "middle" }, grid, this.ylabel);
@@ -489,8 +546,21 @@ function ticks([low, high], log, most) {
 function legend(stage, x, y, entries) {
   entries.forEach(([kind, text], i) => {
     svg("path", { d: `M${x} ${y + 16 * i}h22`, class: `line ${kind}` }, stage.back);
-    stage.text(x + 28, y + 16 * i + 4, text);
+    stage.text(x + 28, y + 16 * i + 4, text, { class: "legend" });
   });
+}
+
+// The same names in rows of a width: for each row [[x, entry], …].
+function inRows(stage, entries, width) {
+  const rows = [];
+  let x = Infinity;
+  for (const entry of entries) {
+    const room = 28 + stage.textWidth(entry[1]) + 16;
+    if (x + room - 16 > width) { rows.push([]); x = 0; }
+    rows.at(-1).push([x, entry]);
+    x += room;
+  }
+  return rows;
 }
 
 const inkCache = new Map();

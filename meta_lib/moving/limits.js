@@ -1,10 +1,11 @@
 // Accuracy by labels per class and amount of change, looked up in tables; the digits as they are read.
 
 const SIDE = 8;
-const UNITS = {
-  turn: (amount) => `turned by ${show(90 * amount)}°`,
-  thin: (amount) => `strokes thinned by ${show(amount)} pixel`,
-  noise: (amount) => `noise of standard deviation ${show(amount)}`,
+// What an amount from 0 to 1 is, for each change: its most, its unit, in words, and beside the slider.
+const CHANGES = {
+  turn: { most: 90, axis: "turned by, degrees", said: (value) => `turned by ${value}°`, short: (value) => `${value}°` },
+  thin: { most: 1, axis: "strokes thinned by, pixels", said: (value) => `strokes thinned by ${value} pixel`, short: (value) => `${value} pixel` },
+  noise: { most: 1, axis: "noise, standard deviation", said: (value) => `noise of standard deviation ${value}`, short: (value) => `${value} of the ink` },
 };
 
 function draw(stage, model) {
@@ -25,19 +26,24 @@ function draw(stage, model) {
   });
 
   const top = Math.ceil(truth.length / rowOf) * line + 12;
-  const [left, right] = stage.boxes([1, 1], top);
-  const over = stage.axes(left, { x: [0, 1], y: [0, 100], xlabel: `amount of ${model.get("kind")}`, ylabel: "accuracy, %" });
+  const [left, right] = stage.boxes([1, 1], top, stage.height, true);
+  const { most, axis, said, short } = CHANGES[model.get("kind")], chance = ["grey dotted", "guessing"];
+  const over = stage.axes(left, {
+    x: [0, most], y: [0, 100], xlabel: stage.narrow ? axis.replace("strokes ", "") : axis, ylabel: "accuracy, %",
+    names: [["c1", many(sizes[size], "label")], ...(stage.narrow ? [] : [["grey thin faint", "other numbers"]]), chance],
+  });
   const curves = table.map((row) => row.map((values) => summary(values, 100)));
+  const places = amounts.map((value) => most * value);
   curves.forEach((curve, i) => {
-    if (i !== size) over.line(amounts, curve.map((one) => one.mean), "grey thin faint");
+    if (i !== size) over.line(places, curve.map((one) => one.mean), "grey thin faint");
   });
   const chosen = curves[size];
-  over.band(amounts, chosen.map((one) => one.mean - one.spread), chosen.map((one) => one.mean + one.spread), "c1");
-  over.line(amounts, chosen.map((one) => one.mean), "c1");
-  over.dots([amounts[amount]], [chosen[amount].mean], "c2", 6);
-  over.line([0, 1], [10, 10], "grey dotted");
+  over.band(places, chosen.map((one) => one.mean - one.spread), chosen.map((one) => one.mean + one.spread), "c1");
+  over.line(places, chosen.map((one) => one.mean), "c1");
+  over.dots([places[amount]], [chosen[amount].mean], "c2", 6);
+  over.line([0, most], [10, 10], "grey dotted");
 
-  const by = stage.axes(right, { x: [sizes[0], sizes.at(-1)], y: [0, 100], logx: true, xlabel: "labels per class", ylabel: "accuracy, %" });
+  const by = stage.axes(right, { x: [sizes[0], sizes.at(-1)], y: [0, 100], logx: true, xlabel: "labels per class", ylabel: "accuracy, %", names: [["c1", (stage.narrow ? short : said)(show(most * amounts[amount]))]] });
   const column = curves.map((curve) => curve[amount]);
   by.line(sizes, column.map((one) => one.mean), "c1");
   table.forEach((row, i) => by.dots(row[amount].map(() => sizes[i]), row[amount].map((value) => 100 * value), "c1 faint", 2.5));
@@ -45,18 +51,21 @@ function draw(stage, model) {
   by.line([sizes[0], sizes.at(-1)], [10, 10], "grey dotted");
 
   const { mean, spread } = chosen[amount];
-  return `${UNITS[model.get("kind")](amounts[amount])}, ${sizes[size]} labels per class: ${mean.toFixed(1)} ± ${spread.toFixed(1)} % ` +
+  return `${said(show(most * amounts[amount]))}, ${many(sizes[size], "label")} per class: ${mean.toFixed(1)} ± ${spread.toFixed(1)} % ` +
     `of ${model.get("tested")} digits are read correctly (mean and spread over ${table[size][amount].length} draws of the labels); of the ${truth.length} shown, ${misread} are misread (✗).`;
 }
 
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "First move the amount with many labels, then the labels at a large amount: which of the two limits can be bought off with more of the same data? The dotted line is guessing.",
-    height: (width) => (width < 560 ? 4 * (width / 10 + 16) + 500 : 2 * (width / 20 + 16) + 290),
+    height: (width) => (width < 560 ? 4 * (width / 10 + 16) + 210 : 2 * (width / 20 + 16) + 300),
+    words: 240,
     controls: [
       slider("labels", "labels per class", { values: model.get("sizes") }),
-      slider("amount", "amount", { values: model.get("amounts") }),
-      choice("kind", "change", model.get("kinds").map((kind) => [kind, kind])),
+      slider("amount", "amount", {
+        values: model.get("amounts"), format: (amount, of) => CHANGES[of.get("kind")].short(show(CHANGES[of.get("kind")].most * amount)),
+      }),
+      choice("kind", "change", model.get("kinds").map((kind) => [kind, { turn: "turned", thin: "thin strokes", noise: "noise" }[kind]])),
     ],
     draw,
   }),

@@ -48,8 +48,10 @@ export function metaBowl(tasks, alpha, steps) {
 const KINDS = ["c1", "c4", "c6"];
 const MOMENTS = ["φ", "the inner steps", "the gradients at θ′", "the correction", "the next φ"];
 const LAST = MOMENTS.length - 1, UPDATES = 60, FAR = 1e4;
+const ZOOMS = [10, 5, 3, 2]; // how much longer the short arrows at θ′ may be drawn
 const X = [-3, 3], Y = [-3, 3], HIGHEST = 12;
 
+const longest = (vectors) => Math.max(...vectors.map((v) => Math.hypot(...v)));
 const chosen = (model) => model.get(model.get("space")).slice(0, model.get("tasks"));
 const startOf = (model) => (model.get("space") === "line" ? [model.get("phi")[0]] : model.get("phi"));
 const setting = (model) => [chosen(model), startOf(model), model.get("alpha"), model.get("beta"), model.get("steps")];
@@ -61,15 +63,23 @@ function draw(stage, model) {
   const moment = model.get("moment"), result = metaStep(tasks, phi, alpha, beta, steps);
   const [left, right] = stage.boxes([1, 1]);
   const labels = flat ? { y: [0, HIGHEST], ylabel: "loss" } : { y: Y, ylabel: "second coordinate" };
-  const axes = stage.axes(left, { x: X, xlabel: flat ? "θ" : "first coordinate", title: "one meta-update", ...labels });
-  const outer = stage.axes(right, { x: X, xlabel: flat ? "φ" : "first coordinate", title: `${UPDATES} meta-updates`, ...labels });
+  const zoom = ZOOMS.find((times) => times * beta * longest(result.inner.map(({ slope }) => slope)) < 3.2) ?? 1;
+  const drawn = zoom > 1 ? `, × ${zoom}` : "";
+  const axes = stage.axes(left, {
+    x: X, xlabel: flat ? "θ" : "first coordinate", title: "one meta-update", ...labels,
+    names: [["c5", `−β gradient${drawn}`], ["c3 thick", "correction"], ["c2 thick", "step of φ"]],
+  });
+  const outer = stage.axes(right, {
+    x: X, xlabel: flat ? "φ" : "first coordinate", title: `${UPDATES} meta-updates`, ...labels, ...(flat && { ylabel: "meta-loss" }),
+    names: [["c2", "MAML"], ["c5 dashed", "first order"], ...(stage.narrow ? [] : [["grey thin", flat ? "the meta-loss" : "equal meta-loss"]])],
+  });
 
   // On a line a point stands on its task's parabola, in the plane it stands for itself.
   const place = (task, v) => (flat ? [v[0], lossOf(task, v)] : v);
   tasks.forEach((task, i) => {
     (flat ? parabola : bowl)(axes, task, `${KINDS[i]} thin`);
     const { path, slope, pull } = result.inner[i];
-    const at = place(task, path.at(-1)), tip = (v) => (flat ? [at[0] - beta * v[0], at[1]] : add(at, v, -beta));
+    const at = place(task, path.at(-1)), tip = (v) => (flat ? [at[0] - zoom * beta * v[0], at[1]] : add(at, v, -zoom * beta));
     if (moment >= 1) axes.line(...columns(path.map((v) => place(task, v))), KINDS[i]);
     if (moment >= 1) axes.dots(...columns(path.map((v) => place(task, v))), KINDS[i]);
     if (moment >= 2) axes.arrow(...at, ...tip(slope), "c5");
@@ -96,11 +106,6 @@ function draw(stage, model) {
     outer.dots(...columns(sound ? [places[0], places.at(-1)] : [places[0]]), mark, 5);
     ends[rule] = sound ? `rests at ${point(end)}` : "flies away";
   }
-  legend(stage, axes.inner.x + 8, axes.inner.y + 14, [
-    ["c5", "gradient at θ′, × −β"], ["c3 thick", "second-order correction"], ["c2 thick", "step of φ"],
-  ]);
-  legend(stage, outer.inner.x + 8, outer.inner.y + 14, [["c2", "MAML"], ["c5 dashed", "first-order"]]);
-
   const numbers = [...result.inner.map((task) => task.path.at(-1)), result.full].flat();
   if (!numbers.every((value) => Math.abs(value) < FAR)) {
     return `Diverged: with α = ${show(alpha)} each inner step overshoots the steepest task, and lands farther away than it started.`;
@@ -131,7 +136,8 @@ function bowl(axes, { H, c }, kind) {
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Drag φ, or move it with the arrow keys, and press Play. With one inner step, make α larger and watch the correction grow; above 2/λ of the steep task its path jumps out of the valley.",
-    height: (width) => (width < 560 ? 660 : 380),
+    height: (width) => (width < 560 ? 480 : 400),
+    words: 330,
     controls: [
       slider("alpha", "α", { min: 0.02, max: 1, log: true, step: 20 }),
       slider("beta", "β", { min: 0.05, max: 5, log: true, step: 20 }),

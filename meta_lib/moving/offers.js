@@ -25,20 +25,19 @@ function draw(stage, model) {
   }
 
   const top = 2 * cell + 48, table = model.get("accuracies");
-  const [one, two] = stage.boxes([1, 1], top);
-  const over = stage.axes(one, { x: [numbers.degrees[0], numbers.degrees.at(-1)], y: [0, 100], xlabel: "turned by up to, degrees", ylabel: "accuracy, %" });
-  const by = stage.axes(two, { x: [numbers.shots[0], numbers.shots.at(-1)], y: [0, 100], logx: true, xlabel: "labels per class, K", ylabel: "accuracy, %" });
+  const [one, two] = stage.boxes([1, 1], top, stage.height, true);
+  const over = stage.axes(one, { x: [numbers.degrees[0], numbers.degrees.at(-1)], y: [0, 100], xlabel: stage.narrow ? "turned by, degrees" : "turned by up to, degrees", ylabel: "accuracy, %", names: readers.map((reader, r) => [KINDS[r], reader]) });
+  const by = stage.axes(two, { x: [numbers.shots[0], numbers.shots.at(-1)], y: [0, 100], logx: true, xlabel: "labels per class, K", ylabel: "accuracy, %", names: readers.map((reader, r) => [KINDS[r], reader]) });
   const said = readers.map((reader, r) => {
     const at = (k, t) => summary(table[r][k][t][s], 100);
     const along = numbers.degrees.map((_, i) => at(k, i)), up = numbers.shots.map((_, i) => at(i, t)), here = at(k, t);
     over.line(numbers.degrees, along.map((each) => each.mean), KINDS[r]);
-    over.dots([numbers.degrees[t]], [here.mean], KINDS[r], 5);
+    over.dots([numbers.degrees[t]], [here.mean], colourOf(KINDS[r]), 5);
     by.band(numbers.shots, up.map((each) => each.mean - each.spread), up.map((each) => each.mean + each.spread), KINDS[r]);
     by.line(numbers.shots, up.map((each) => each.mean), KINDS[r]);
-    by.dots([numbers.shots[k]], [here.mean], KINDS[r], 5);
+    by.dots([numbers.shots[k]], [here.mean], colourOf(KINDS[r]), 5);
     return `${reader} ${here.mean.toFixed(1)} ± ${here.spread.toFixed(1)} %`;
   });
-  legend(stage, over.inner.x + over.inner.width - 130, over.inner.y + 14, readers.map((reader, r) => [KINDS[r], reader]));
   return `K = ${numbers.shots[k]}, turned by up to ${numbers.degrees[t]}°, moved by up to ${numbers.shift[s]} ${numbers.shift[s] === 1 ? "pixel" : "pixels"}: ${said.join(", ")} ` +
     `(mean and spread over ${table[0][k][t][s].length} draws).`;
 }
@@ -46,11 +45,12 @@ function draw(stage, model) {
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Turn the digits further with one label, then give more labels. Where is practice worth most, and where do plain pixels catch up? ✗ marks what a reader takes the query for, wrongly.",
-    height: (width) => (width < 560 ? width / 5 + 540 : 2 * Math.min(64, width / 10) + 330),
+    height: (width) => (width < 560 ? width / 5 + 280 : 2 * Math.min(64, width / 10) + 330),
+    words: 220,
     controls: [
       slider("shots", "K", { values: model.get("numbers").shots }),
-      slider("degrees", "degrees", { values: model.get("numbers").degrees }),
-      slider("shift", "shift", { values: model.get("numbers").shift }),
+      slider("degrees", "turned by up to", { values: model.get("numbers").degrees, format: (degrees) => `${degrees}°` }),
+      slider("shift", "shift", { values: model.get("numbers").shift, format: (shift) => many(shift, "pixel") }),
     ],
     draw,
   }),

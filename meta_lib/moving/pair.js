@@ -1,7 +1,7 @@
 // One pair: where it lies in the plane, and where on its loss.
 
 function drawPlane(stage, box, model, pair) {
-  const axes = stage.axes(box, { x: [-2, 2], y: [-2, 2], xlabel: "feature 1" });
+  const axes = stage.axes(box, { x: [-2, 2], y: [-2, 2], xlabel: "feature 1", ylabel: "feature 2" });
   const f1 = model.get("f1"), f2 = model.get("f2"), measure = model.get("measure");
   if (model.get("different")) drawRegion(axes, f2, model.get("margin"), measure);
   axes.dots([0], [0], "grey", 3);
@@ -28,6 +28,7 @@ function drawLoss(stage, box, model, pair) {
   const top = Math.max(1.1 * contrastiveLoss(0, true, margin).loss, 1.2 * pair.loss, 0.5);
   const axes = stage.axes(box, {
     x: [0, end], y: [0, top], xlabel: model.get("measure") === "cosine" ? "distance D = 1 − cos" : "distance D", ylabel: "loss L",
+    names: [["c1 thick", different ? "different pair" : "similar pair"], ["c6 thin dashed", different ? "were it similar" : "were it different"], ["c2", "slope"]],
   });
   const Ds = Array.from({ length: 161 }, (_, i) => (i * end) / 160);
   const curve = (kind, other) => axes.line(Ds, Ds.map((D) => contrastiveLoss(D, other, margin).loss), kind);
@@ -50,10 +51,10 @@ function draw(stage, model) {
   const inside = f1.length === 2 && f1.every((value) => Math.abs(value) <= 2);
   if (!inside) throw new RangeError("f₁ lies outside the plane");
   const pair = pairOf(f1, f2, model.get("different"), margin, measure);
-  const side = stage.narrow ? stage.width : Math.min(0.5 * stage.width, stage.height);
-  const left = { x: 0, y: 0, width: side, height: Math.min(side, stage.narrow ? side : stage.height) };
+  const side = stage.narrow ? 270 : Math.min(0.5 * stage.width, stage.height);
+  const left = { x: stage.narrow ? (stage.width - side) / 2 : 0, y: 0, width: side, height: side };
   const right = stage.narrow
-    ? { x: 0, y: side, width: side, height: stage.height - side }
+    ? { x: 0, y: side, width: stage.width, height: stage.height - side }
     : { x: side + 12, y: 0, width: stage.width - side - 12, height: stage.height };
   drawPlane(stage, left, model, pair);
   drawLoss(stage, right, model, pair);
@@ -63,7 +64,8 @@ function draw(stage, model) {
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Drag f₁ out of the grey region, and see the arrows vanish. Then take the cosine, and move f₁ straight towards the origin: what changes?",
-    height: (width) => (width < 560 ? width + 240 : Math.min(420, width / 2)),
+    height: (width) => (width < 560 ? 460 : Math.min(420, width / 2)),
+    words: 190,
     controls: [
       slider("margin", "margin m", { min: 0.1, max: 2, step: 0.05 }),
       choice("measure", "distance", [["Euclidean", "Euclidean"], ["cosine", "cosine, 1 − cos"]]),

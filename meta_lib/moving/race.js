@@ -1,14 +1,14 @@
 // A race from one start: the chapter's learned optimizer and its hand-made rivals.
 
 const STEPS = 100;
-const KINDS = { LSTM: "c1 thick", SGD: "grey dashed", momentum: "c3 dashdot", RMSprop: "c5 thick dotted", Adam: "c2" };
+const KINDS = Object.fromEntries(["LSTM", "SGD", "momentum", "RMSprop", "Adam"].map((name) => [name, METHODS[name]]));
 const RATE = { SGD: "alpha_sgd", momentum: "alpha_momentum", RMSprop: "alpha_rmsprop", Adam: "alpha_adam" };
 const GATES = [["input", "c4"], ["forget", "c3 dashed"], ["output", "c5 dotted"]];
 const OF_TORCH = [0, 1, 3]; // third stands the candidate, which is no gate
-const HEIGHTS = { bowl: [1e-6, 1e3], valley: [1e-6, 1e3], ripples: [1e-3, 1e2], digits: [1e-6, 1e2] };
+const HEIGHTS = { bowl: [1e-12, 1e3], valley: [1e-12, 1e3], ripples: [1e-3, 1e2], digits: [1e-6, 1e2] };
 const PLANE = { x: [-3, 3], y: [-2.5, 2.5] };
 const SIZES = { x: [0.01, 10], y: [0.01, 10], logx: true, logy: true };
-const WATCHED = { digits: [[28, SECOND], ["a weight of the network's layer 1", "a weight of the network's layer 2"]] };
+const WATCHED = { digits: [[28, SECOND], ["a weight of layer 1", "a weight of layer 2"]] };
 const watched = (surface) => WATCHED[surface] ?? [[0, 1], ["θ₁", "θ₂"]];
 const within = (value, [low, high]) => Math.min(Math.max(value, low), high);
 const meanSquare = (theta, from, to) => {
@@ -68,7 +68,7 @@ function draw(stage, model, lanes) {
   const entries = Object.keys(KINDS).filter((one) => lanes.has(one)).map((one) => [one, lanes.get(one)]);
   const top = names(stage, entries.map(([one]) => [KINDS[one], one]));
   const [plane, losses, curves, bars] = places(stage, top);
-  const words = digits ? { xlabel: "size of the weights, layer 1", ylabel: "layer 2" } : { xlabel: "θ₁", ylabel: "θ₂" };
+  const words = digits ? { xlabel: "size of the weights, layer 1", ylabel: stage.narrow ? "layer 2" : "size of the weights, layer 2" } : { xlabel: "θ₁", ylabel: "θ₂" };
   const map = stage.axes(plane, { ...of, ...words });
   if (!digits) contours(map, surface);
   stage.clicks(map, (...to) => change(model, { [name]: to }));
@@ -97,31 +97,27 @@ function draw(stage, model, lanes) {
 }
 
 function diverged(model, name, step) {
-  const why = RATE[name] ? ` (with α = ${show(model.get(RATE[name]))} each step overshoots by more than it gains)` : "";
+  const why = RATE[name] ? ` (α = ${show(model.get(RATE[name]))} overshoots)` : "";
   return `${name} diverged at step ${step}${why}`;
 }
 
 function places(stage, top) {
   const { width } = stage;
   if (stage.narrow) {
-    const heights = [270, 210, 170, 150];
-    return heights.map((height, i) => ({ x: 0, y: top + heights.slice(0, i).reduce((a, b) => a + b, 0), width, height }));
+    const [upper, lower] = [190, 150], third = stage.height - top - upper - lower;
+    return [[0, 0, width, upper], [0, upper, width, lower], [0, upper + lower, width / 2, third], [width / 2, upper + lower, width / 2, third]]
+      .map(([x, y, wide, height]) => ({ x, y: top + y, width: wide, height }));
   }
   const half = width / 2, upper = 300, lower = stage.height - top - upper;
   return [[0, 0, upper], [half, 0, upper], [0, upper, lower], [half, upper, lower]]
     .map(([x, y, height]) => ({ x, y: top + y, width: half, height }));
 }
 
-// Who races, in rows above the drawing; returns how much room they take.
+// Who races, in rows above the drawing; all could, and have their room.
 function names(stage, entries) {
-  let x = 8, y = 12;
-  for (const entry of entries) {
-    const width = 44 + 8 * entry[1].length;
-    if (x + width > stage.width) [x, y] = [8, y + 18];
-    legend(stage, x, y, [entry]);
-    x += width;
-  }
-  return y + 10;
+  const rows = (of) => inRows(stage, of, stage.width - 8), all = rows(Object.entries(KINDS).map(([name, kind]) => [kind, name]));
+  rows(entries).forEach((row, i) => row.forEach(([x, entry]) => legend(stage, 8 + x, 12 + 18 * i, [entry])));
+  return 4 + 18 * all.length;
 }
 
 // Inside the learned rule: its gates for one coordinate, as means over the steps, and one by one.
@@ -129,7 +125,7 @@ function look(stage, model, lane, curves, bars) {
   const [indices, labels] = watched(model.get("surface")), which = model.get("coordinate"), layer = model.get("layer");
   const all = lane.gates[indices[which]], hidden = model.get("hidden");
   const now = Math.min(Math.max(model.get("step"), 1), all.length);
-  const axes = stage.axes(curves, { x: [0, STEPS], y: [0, 1], xlabel: "step", ylabel: "mean of the units" });
+  const axes = stage.axes(curves, { x: [0, STEPS], y: [0, 1], xlabel: "step", ylabel: "mean of the units", names: stage.narrow ? [] : GATES.map(([name, kind]) => [kind, name]) });
   const means = GATES.map(([name, kind], k) => {
     const from = OF_TORCH[k] * hidden;
     const mean = all.map((z) => z[layer - 1].subarray(from, from + hidden).reduce((a, b) => a + b) / hidden);
@@ -145,8 +141,7 @@ function look(stage, model, lane, curves, bars) {
     return `${name} ${all.length ? show(mean[now - 1], 2) : "not yet known"}`;
   });
   axes.line([now, now], [0, 1], "grey thin");
-  legend(stage, axes.inner.x + axes.inner.width - 78, axes.inner.y + 12, GATES.map(([name, kind]) => [kind, name]));
-  stage.text(bars.x + 52 + (bars.width - 64) / 2, bars.y + 12, `the ${hidden} units' gates at step ${now}, from 0 to 1`, { "text-anchor": "middle" });
+  stage.text(bars.x + 52 + (bars.width - 64) / 2, bars.y + 12, stage.narrow ? `${hidden} units, step ${now}` : `the ${hidden} units' gates at step ${now}, from 0 to 1`, { "text-anchor": "middle" });
   return `Gates in layer ${layer} of the LSTM for ${labels[which]}, mean of ${hidden} units at step ${now}: ${means.join(", ")}.`;
 }
 
@@ -196,13 +191,14 @@ export default {
     };
     return figure(model, el, {
       hint: "Click where the race is to start, or move the grey handle with the arrow keys. Raise a rival's α until it diverges; at the left end it stays out. Then let them loose on the ripples, which the LSTM was not trained for, and on a network that learns to read 200 digits.",
-      height: (width) => (width < 560 ? 830 : 530),
+      height: (width) => (width < 560 ? 516 : 530),
+      words: 420,
       controls: [
         choice("surface", "problem", [["bowl", "bowl"], ["valley", "bent valley"], ["ripples", "ripples"], ["digits", "digits"]]),
         ...rates,
         slider("step", "step", { min: 0, max: STEPS }),
-        choice("coordinate", "look into the gates of", [[0, "the first coordinate"], [1, "the second coordinate"]]),
-        choice("layer", "in the LSTM's", [[1, "layer 1"], [2, "layer 2"]]),
+        choice("coordinate", "gates for", [[0, "coordinate 1"], [1, "coordinate 2"]]),
+        choice("layer", "of the LSTM's", [[1, "layer 1"], [2, "layer 2"]]),
         player("step", "Race", () => STEPS, 60),
         (panel, of, id, changed) => { redraw = changed; },
       ],

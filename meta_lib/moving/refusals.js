@@ -1,6 +1,6 @@
 // Answers by how sure they are, and what a threshold refuses: right, wrong, and strangers.
 
-const ROWS = [["rightly named", "c1"], ["wrongly named", "c2"], ["strangers", "c4"]];
+const ROWS = [["correctly named", "c1"], ["wrongly named", "c2"], ["strangers", "c4"]];
 const STRANGER = -1, WORST = 10;
 
 // What kind each answer is, the number of its row: right, wrong, or a stranger's.
@@ -47,10 +47,10 @@ function draw(stage, model) {
   const { shots, truth, answers, scores, kinds, curve } = looked(model);
   const threshold = Math.min(1, Math.max(0, model.get("threshold"))), names = model.get("names");
   const K = model.get("all_shots")[shots], label = model.get("labels")[model.get("by")];
-  const foot = stage.narrow ? 190 : 112;
+  const foot = 112;
   const [left, right] = stage.boxes([1.3, 1], 0, stage.height - foot);
 
-  const axes = stage.axes({ ...left, x: left.x + 46, width: left.width - 46 }, { x: [0, 1], y: [-0.6, 2.6], xlabel: label, title: "each answer a stroke" });
+  const axes = stage.axes({ ...left, x: left.x + 54, width: left.width - 54 }, { x: [0, 1], y: [-0.6, 2.6], xlabel: label, title: "each answer a stroke" });
   stage.back.querySelectorAll(".grid text[text-anchor=end]").forEach((text) => text.remove());
   ROWS.forEach(([name, kind], row) => {
     const place = axes.py(2 - row), words = name.split(" ");
@@ -65,13 +65,12 @@ function draw(stage, model) {
   });
   axes.line([threshold, threshold], [-0.6, 2.6], "grey thick dashed");
 
-  const trade = stage.axes(right, { x: [0, 100], y: [0, 100], xlabel: "own images that get an answer, %", ylabel: "%" });
+  const trade = stage.axes(right, { x: [0, 100], y: [0, 100], xlabel: "own images that get an answer, %", ylabel: "share, %", names: [["c1", "answers that are right"], ["c4 dashed", "strangers named"]] });
   const at = curve[Math.round(threshold * (curve.length - 1))];
   trade.line(curve.map((one) => one[0]), curve.map((one) => one[1]), "c1");
   trade.line(curve.map((one) => one[0]), curve.map((one) => one[2]), "c4 dashed");
   trade.dots([at[0]], [at[1]], "c1", 5);
   trade.dots([at[0]], [at[2]], "c4", 5);
-  legend(stage, trade.inner.x + 8, trade.inner.y + trade.inner.height / 2 - 8, [["c1", "answers right"], ["c4 dashed", "strangers named"]]);
 
   worst(stage, model, { truth, answers, scores, kinds, threshold, names, top: stage.height - foot + 14 });
   const { all, kept: named } = counted(kinds, scores, threshold), given = named[0] + named[1];
@@ -83,9 +82,9 @@ function draw(stage, model) {
 function worst(stage, model, { truth, answers, scores, kinds, threshold, names, top }) {
   const order = [...kinds.keys()].filter((i) => kinds[i] > 0 && scores[i] >= threshold).sort((a, b) => scores[b] - scores[a]);
   const perRow = stage.narrow ? WORST / 2 : WORST, cell = stage.width / perRow, size = Math.min(46, cell - 8);
-  stage.text(4, top, order.length ? "wrong, and yet given an answer; the surest first" : "nothing wrong is given an answer", { class: "title" });
-  order.slice(0, WORST).forEach((i, place) => {
-    const x = (place % perRow) * cell + (cell - size) / 2, y = top + 8 + Math.floor(place / perRow) * 80;
+  stage.text(4, top, order.length ? `wrong, and yet given an answer${stage.narrow ? "" : "; the surest first"}` : "nothing wrong is given an answer", { class: "title" });
+  order.slice(0, perRow).forEach((i, place) => {
+    const x = place * cell + (cell - size) / 2, y = top + 8;
     stage.thumbnail(bytes(model, "pictures"), i, model.get("side"), x, y, size);
     const middle = { "text-anchor": "middle", class: "small" };
     stage.text(x + size / 2, y + size + 12, truth[i] === STRANGER ? "stranger" : names[truth[i]], middle);
@@ -96,7 +95,8 @@ function worst(stage, model, { truth, answers, scores, kinds, threshold, names, 
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Raise the threshold until no own image is named wrongly: what does that cost? Then look at the strangers, and ask the cosine in place of p.",
-    height: (width) => (width < 560 ? 690 : 390),
+    height: (width) => (width < 560 ? 470 : 390),
+    words: 190,
     controls: [
       slider("threshold", "answer from", { min: 0, max: 1, step: 0.02 }),
       choice("by", "sure by", [["p", "probability p"], ["cosine", "cosine"]]),

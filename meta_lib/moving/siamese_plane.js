@@ -130,7 +130,7 @@ function imageOf(model, index) {
 function drawPlane(stage, box, model, state, pair, answers) {
   const { at, each, ways, shots, support, measure, margin, first, second } = state;
   const [x, y] = keep(model, `window ${state.network}`, () => windowOf(at, measure));
-  const axes = stage.axes(box, { x, y, title: `network trained with margin ${show(state.trainedWith)}, ${measure}` });
+  const axes = stage.axes(box, { x, y, title: stage.narrow ? `margin ${show(state.trainedWith)}, ${measure}` : `network trained with margin ${show(state.trainedWith)}, ${measure}`, xlabel: stage.narrow ? "" : "feature 1", ylabel: stage.narrow ? "" : "feature 2" });
   if (pair.region !== "pull") drawRegion(axes, at[second], margin, measure);
   if (measure === "cosine") axes.dots([0], [0], "grey", 4);
   const page = ([u, v]) => [axes.px(u), axes.py(v)];
@@ -170,36 +170,38 @@ function onwards(among, at, from, dx, dy) {
   return found;
 }
 
-// The pair's pictures, and which character has which sign.
-function drawPanel(stage, x, y, width, model, state, pair) {
-  const { first, second, each, ways, support } = state, gap = 92;
-  const size = stage.narrow ? 64 : Math.min(92, (width - gap) / 2);
-  const picture = (index, ...place) => {
-    const image = imageOf(model, index);
-    stage.picture(image, Math.sqrt(image.length), ...place);
-  };
+// The pair's pictures, beside each other or, on a phone, beneath each other.
+function drawPictures(stage, x, y, width, model, { first, second, each }, pair) {
+  const gap = stage.narrow ? 62 : 100, size = stage.narrow ? 64 : Math.min(92, (width - gap) / 2);
   [first, second].forEach((index, i) => {
-    const left = x + i * (size + gap);
-    svg("rect", { x: left, y, width: size, height: size, class: "line grey thin" }, stage.back);
-    picture(index, left, y, size);
-    stage.text(left + size / 2 - 12, y + size + 18, `f${"₁₂"[i]}`, { class: "title" });
-    signs(stage.back, Math.floor(index / each), "right", [[left + size / 2 + 14, y + size + 13]]);
+    const [left, top] = stage.narrow ? [x, y + i * (size + gap)] : [x + i * (size + gap), y], image = imageOf(model, index);
+    svg("rect", { x: left, y: top, width: size, height: size, class: "line grey thin" }, stage.back);
+    stage.picture(image, Math.sqrt(image.length), left, top, size);
+    stage.text(left + size / 2 - 12, top + size + 16, `f${"₁₂"[i]}`, { class: "title" });
+    signs(stage.back, Math.floor(index / each), "right", [[left + size / 2 + 14, top + size + 11]]);
   });
-  const between = { "text-anchor": "middle" };
-  stage.text(x + size + gap / 2, y + size / 2 - 4, `D = ${show(pair.distance)}`, between);
-  stage.text(x + size + gap / 2, y + size / 2 + 14, FATES[pair.region], between);
-  const top = y + size + 36, room = Math.min(56, width / ways);
+  const [middle, height] = stage.narrow ? [x, y + size + 34] : [x + size + gap / 2, y + size / 2 - 4];
+  const between = stage.narrow ? {} : { "text-anchor": "middle" };
+  stage.text(middle, height, `D = ${show(pair.distance)}`, between);
+  stage.text(middle, height + 17, FATES[pair.region], between);
+  return size;
+}
+
+// Which character has which sign, and what a sign means.
+function drawSigns(stage, x, top, width, model, { each, ways, support, shots }) {
+  const room = Math.min(stage.narrow ? 44 : 56, width / ways);
   stage.text(x, top + 8, "a support drawing of each character:");
   for (let way = 0; way < ways; way += 1) {
-    const left = x + way * room;
-    picture(way * each + support, left, top + 16, room - 8);
-    signs(stage.back, way, "support", [[left + (room - 8) / 2, top + room + 24]]);
+    const left = x + way * room, image = imageOf(model, way * each + support);
+    stage.picture(image, Math.sqrt(image.length), left, top + 16, room - 8);
+    signs(stage.back, way, "support", [[left + (room - 8) / 2, top + room + 22]]);
   }
-  [["support", "support"], ["mean", "mean of the support"], ["right", "rightly named by the nearest support"], ["wrong", "misread"]]
-    .filter(([look]) => look !== "mean" || state.shots > 1)
+  [["support", "support"], ["right", "correctly named"], ["wrong", "misread"], ["mean", "mean of the support"]]
+    .filter(([look]) => look !== "mean" || shots > 1)
     .forEach(([look, text], i) => {
-      signs(stage.back, 0, look, [[x + 9, top + room + 54 + 22 * i]]);
-      stage.text(x + 26, top + room + 58 + 22 * i, text);
+      const [left, down] = stage.narrow ? [x + (i % 2) * 150, 20 * Math.floor(i / 2)] : [x, 22 * i];
+      signs(stage.back, 0, look, [[left + 9, top + room + 48 + down]]);
+      stage.text(left + 26, top + room + 52 + down, text);
     });
 }
 
@@ -209,10 +211,12 @@ function draw(stage, model) {
   const different = Math.floor(first / each) !== Math.floor(second / each);
   const pair = pairOf(at[first], at[second], different, margin, measure);
   const [bySupport, byMean] = answersOf(model, state);
-  const side = stage.narrow ? stage.width : Math.min(stage.height, stage.width - 290);
+  const side = stage.narrow ? Math.min(stage.width - 106, 290) : Math.min(stage.height, stage.width - 300);
   drawPlane(stage, { x: 0, y: 0, width: side, height: side }, model, state, pair, bySupport.answers);
-  if (stage.narrow) drawPanel(stage, 12, side + 8, stage.width - 24, model, state, pair);
-  else drawPanel(stage, side + 20, 26, stage.width - side - 24, model, state, pair);
+  const [x, y, width] = stage.narrow ? [side + 4, 26, 100] : [side + 20, 26, stage.width - side - 24];
+  const size = drawPictures(stage, x, y, width, model, state, pair);
+  if (stage.narrow) drawSigns(stage, 12, side + 8, stage.width - 24, model, state);
+  else drawSigns(stage, x, y + size + 36, width, model, state);
   const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;
   return `${different ? "Different characters, Y = 1" : "The same character, Y = 0"}: ${sayPair(pair, margin, measure)} ` +
     `Accuracy on the others: nearest support ${percent(bySupport.share)}, nearest mean ${percent(byMean.share)}; ` +
@@ -224,7 +228,8 @@ const MARGINS = [0.1, 0.125, 0.16, 0.2, 0.25, 0.32, 0.4, 0.5, 0.63, 0.8, 1, 1.25
 export default {
   render: ({ model, el }) => figure(model, el, {
     hint: "Drag f₁ or f₂ to other drawings: of one character, of two that are near, of two beyond the margin. Then change the network under the same pair, and add shots.",
-    height: (width) => (width < 560 ? width + 316 : Math.min(460, Math.max(340, width - 290))),
+    height: (width) => (width < 560 ? Math.min(width - 106, 290) + 134 : Math.min(460, Math.max(340, width - 300))),
+    words: 330,
     controls: [
       slider("margin", "margin m", { values: MARGINS }),
       choice("measure", "distance", [["Euclidean", "Euclidean"], ["cosine", "cosine, 1 − cos"]]),

@@ -135,17 +135,14 @@ function shots(panel, model, id) {
 
 // The drawing
 
-const STARTS = [
-  { name: "MAML", title: "from MAML's φ", kind: "c1 thick" },
-  { name: "pre-trained", title: "pre-trained", kind: "c2 dashed" },
-  { name: "random start", title: "random start", kind: "c3 dotted" },
-];
+const STARTS = [["MAML", "from MAML's φ"], ["pre-trained", "pre-trained"], ["random start", "random start"]]
+  .map(([name, title]) => ({ name, title, kind: METHODS[name] }));
 const HEIGHTS = [-7, 8.5], LOSSES = [1e-3, 1e4];
 
 function boxesOf({ width, height, narrow }) {
   const box = (x, y, w, h) => ({ x: x * width, y: y * height, width: w * width, height: h * height });
   return narrow
-    ? [box(0, 0, 1, 0.34), box(0, 0.34, 0.5, 0.2), box(0.5, 0.34, 0.5, 0.2), box(0, 0.55, 1, 0.23), box(0, 0.78, 1, 0.22)]
+    ? [box(0, 0, 1, 0.42), box(0, 0.42, 0.5, 0.27), box(0.5, 0.42, 0.5, 0.27), box(0, 0.7, 0.5, 0.3), box(0.5, 0.7, 0.5, 0.3)]
     : [box(0, 0, 0.5, 0.58), box(0.5, 0, 0.25, 0.58), box(0.75, 0, 0.25, 0.58), box(0, 0.6, 0.5, 0.4), box(0.5, 0.6, 0.5, 0.4)];
 }
 
@@ -186,32 +183,22 @@ function draw(stage, model, kept) {
   const results = STARTS.map((start, i) => {
     const { thetas, losses } = kept.walk(model, i, support);
     const before = kept.curve(thetas[0]), last = kept.curve(thetas[steps]);
-    const axes = stage.axes(boxes[i], { x: [-5, 5], y: HEIGHTS, title: start.title, xlabel: "x" });
+    const names = i ? [] : [["grey", "the wave"], ["c1 thin", "before"], ["c1 thick", "after the steps"]];
+    const axes = stage.axes(boxes[i], { x: [-5, 5], y: HEIGHTS, title: start.title, xlabel: "x", ylabel: i && stage.narrow ? "" : "y", names });
     axes.line(GRID, truth, "grey");
     axes.line(GRID, before, `${start.kind.slice(0, 2)} thin`);
     axes.line(GRID, last, start.kind);
     if (diverged(losses.slice(0, steps + 1))) {
-      axes.text(0, HEIGHTS[0] + 1, "diverged", { "text-anchor": "middle", class: "title" });
+      axes.text(0, HEIGHTS[0] + 1, "diverged", { "text-anchor": "middle", class: "title halo" });
     }
     if (i) axes.dots(support.map(([x]) => x), support.map(([, y]) => y), "c5", 4);
     return { ...start, axes, losses: losses.slice(0, steps + 1), errors: [error(before), error(last)] };
   });
   const [{ axes }] = results;
-  names(axes, [["grey", "the wave"], ["c1 thin", "before"], ["c1 thick", "after"]]);
   move(stage, model, axes, support);
   supportLosses(stage, boxes[3], results, steps);
   metaTraining(stage, boxes[4], model, kept);
   return `${model.get("trouble")} ${said(model, results, steps)}`.trim();
-}
-
-// A legend in one row, each name with the room that its length needs.
-function names({ stage, inner }, entries) {
-  const room = entries.map(([, text]) => 34 + 6.2 * text.length), spare = inner.width - room.reduce((a, b) => a + b);
-  let x = inner.x + 4;
-  entries.forEach((entry, i) => {
-    legend(stage, x, inner.y + 12, [entry]);
-    x += room[i] + Math.max(0, spare / entries.length);
-  });
 }
 
 const after = (steps) => `after ${steps} step${steps === 1 ? "" : "s"}`;
@@ -230,30 +217,30 @@ function move(stage, model, axes, support) {
 function supportLosses(stage, box, results, steps) {
   const axes = stage.axes(box, {
     x: [0, Math.max(1, steps)], y: LOSSES, logy: true, xlabel: "inner steps", ylabel: "support loss",
-    title: "the loss that the steps lower",
+    title: stage.narrow ? "what the steps lower" : "the loss that the steps lower",
+    names: stage.narrow ? [] : results.map(({ kind, name }) => [kind, name.split(" ")[0]]),
   });
   const shown = (loss) => (Number.isNaN(loss) ? LOSSES[1] : within(loss, ...LOSSES));
   for (const { losses, kind } of results) {
     axes.line(losses.map((_, i) => i), losses.map(shown), kind);
     axes.dots(losses.map((_, i) => i), losses.map(shown), kind.slice(0, 2), 3);
   }
-  names(axes, results.map(({ kind, name }) => [kind, name.split(" ")[0]]));
 }
 
 function metaTraining(stage, box, model, kept) {
   const betas = model.get("betas"), all = kept.bytes(model, "curves"), length = all.length / betas.length / 2;
-  const axes = stage.axes(box, {
-    x: [0, 10 * length], y: [0.2, 1000], logy: true, xlabel: "iteration", ylabel: "meta-loss",
-    title: `meta-training, ${model.get("order")} order`,
-  });
   const front = chosen(model);
-  names(axes, betas.map((beta, i) => {
+  const lines = betas.map((beta, i) => {
     const at = 2 * i + (front % 2), mine = at === front && kept.own(model);
     const curve = mine ? kept.bytes(model, "own_curve") : all.subarray(at * length, (at + 1) * length);
-    const kind = at === front ? "c1 thick" : `grey ${["dotted", "", "dashed"][i % 3]}`;
-    axes.line(Array.from(curve, (_, block) => 10 * block + 5), curve, kind);
-    return [kind, mine ? "your own" : `β = ${beta}`];
-  }));
+    return { curve, name: [at === front ? "c1 thick" : `grey ${["dotted", "", "dashed"][i % 3]}`, mine ? "your own" : `β = ${beta}`] };
+  });
+  const axes = stage.axes(box, {
+    x: [0, 10 * length], y: [0.2, 1000], logy: true, xlabel: "iteration", ylabel: "meta-loss",
+    title: stage.narrow ? `${model.get("order")} order` : `meta-training, ${model.get("order")} order`,
+    names: stage.narrow ? [] : lines.map(({ name }) => name),
+  });
+  for (const { curve, name: [kind] } of lines) axes.line(Array.from(curve, (_, block) => 10 * block + 5), curve, kind);
 }
 
 // A walk has diverged if the loss which it should lower has grown.
@@ -263,12 +250,10 @@ function diverged(losses) {
 }
 
 function said(model, results, steps) {
-  const why = results.filter(({ losses }) => diverged(losses)).map(({ name, losses }) => {
-    const lost = losses.findIndex((loss) => !Number.isFinite(loss));
-    const some = losses.slice(0, lost < 0 ? 6 : Math.min(6, lost + 1)).map((loss) => show(loss, 2));
-    return `${name} diverged: with α = ${show(model.get("alpha"))} the steps overshoot, and instead of falling ` +
-      `the support loss goes ${some.join(" → ")}${losses.length > some.length ? " and so on" : ""}.`;
-  });
+  const lost = results.filter(({ losses }) => diverged(losses)), all = lost.map(({ name }) => name).join(", ");
+  const [{ losses: some } = {}] = lost;
+  const why = lost.length ? [`${all} diverged: with α = ${show(model.get("alpha"))} the steps overshoot, and instead of falling ` +
+    `the support loss goes ${some.slice(0, 3).map((loss) => show(loss, 2)).join(" → ")}${some.length > 3 ? " …" : ""}.`] : [];
   const errors = results.map((one) => `${one.name} ${show(one.errors[0])} → ${show(one.errors[1])}`);
   return [...why, `Mean squared error on the wave, before → ${after(steps)}: ${errors.join(", ")}.`].join(" ");
 }
@@ -278,7 +263,8 @@ export default {
     const kept = memory();
     return figure(model, el, {
       hint: "Drag a support point, or click into the first picture to add one. Then make α larger until the walk diverges, and choose another β.",
-      height: (width) => (width < 560 ? 860 : 540),
+      height: (width) => (width < 560 ? 470 : 560),
+      words: 330,
       controls: [
         slider("alpha", "α", { min: 0.0005, max: 0.5, log: true, step: 20 }),
         slider("steps", "inner steps", { min: 0, max: MOST }),

@@ -1,0 +1,71 @@
+// What the book adds to its pages: folded code says how long it is, and one switch opens all of it;
+// a solution and its explanation are one; columns of numbers stand at the right.
+
+function countLines() {
+  const folded = document.querySelectorAll(".tag_hide-input details.hide");
+  for (const details of folded) {
+    const count = details.querySelector("pre").textContent.trimEnd().split("\n").length;
+    details.querySelector(".collapsed").textContent = `Show the code, ${count} line${count > 1 ? "s" : ""}`;
+  }
+  return [...folded];
+}
+
+function addSwitch(folded) {
+  if (!folded.length) return;
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "all-code" });
+  const tell = () => {
+    const all = folded.every((details) => details.open);
+    button.textContent = all ? "Fold all code" : "Show all code";
+    button.ariaPressed = String(all);
+  };
+  button.addEventListener("click", () => {
+    const open = !folded.every((details) => details.open);
+    for (const details of folded) details.open = open;
+    tell();
+  });
+  for (const details of folded) details.addEventListener("toggle", tell);
+  tell();
+  folded[0].closest(".cell").before(button);
+}
+
+// The cells of a solution and the words that follow become one fold.
+function joinSolutions() {
+  for (const cell of document.querySelectorAll(".cell.tag_solution")) {
+    const details = cell.querySelector(":scope > details.hide"), before = cell.previousElementSibling;
+    if (!details) continue;
+    if (before?.matches(".tag_solution")) {
+      before.firstElementChild.append(...[...details.children].slice(1));
+      cell.remove();
+    }
+  }
+  for (const solution of document.querySelectorAll(".cell.tag_solution > details.hide")) {
+    const [summary] = solution.children, words = solution.parentElement.nextElementSibling;
+    const number = solution.textContent.match(/Solution to exercise (\d+)/)?.[1] ?? "";
+    if (words?.matches("details") && words.firstElementChild?.textContent.startsWith("Solution to exercise")) {
+      solution.append(...[...words.children].slice(1));
+      words.remove();
+    }
+    summary.removeAttribute("aria-label");
+    summary.querySelector(".collapsed").textContent = `Show the solution to exercise ${number}`;
+    summary.querySelector(".expanded").textContent = `Hide the solution to exercise ${number}`;
+  }
+}
+
+const NUMBER = /^[−-]?[\d.,]+( ?%)?( ± ?[\u2007\d.,]+)?( ?%)?\u2007*$|^[–-]?$/;
+
+function alignNumbers() {
+  for (const table of document.querySelectorAll(".bd-article table")) {
+    const rows = [...table.querySelectorAll("tbody tr")].map((row) => [...row.children]);
+    rows[0]?.forEach((_, column) => {
+      const cells = rows.map((row) => row[column]).filter(Boolean), texts = cells.map((cell) => cell.textContent.trim());
+      if (!texts.some((text) => /\d/.test(text)) || !texts.every((text) => NUMBER.test(text))) return;
+      for (const row of table.rows) row.cells[column]?.classList.add("number");
+    });
+  }
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  addSwitch(countLines());
+  joinSolutions();
+  alignNumbers();
+});

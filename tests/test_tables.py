@@ -1,0 +1,47 @@
+"""The table of results: what is aligned, what is compared, what is refused."""
+
+import pytest
+
+from meta_lib.evaluation import Estimate
+from meta_lib.figures import tables
+
+
+@pytest.fixture
+def shown(monkeypatch):
+    """Catch what would be displayed."""
+    caught = []
+    monkeypatch.setattr(tables, "display", lambda data, raw: caught.append(data))
+    return caught
+
+
+def test_numbers_stand_under_each_other_at_the_point(shown):
+    tables.show_table(
+        ["", "labels", "accuracy, %"],
+        [["network", 1, Estimate(0.605, 0.022)], ["nearest", 100, Estimate(0.9564, 0.111)]],
+        percent=True,
+    )
+    (table,) = shown
+    assert table["text/plain"].splitlines() == [
+        "         labels  accuracy, %",
+        "network       1  60.5 ± \u20072.2",
+        "nearest     100  95.6 ± 11.1",
+    ]
+    assert table["text/markdown"].splitlines()[:3] == [
+        "|  | labels | accuracy, % |",
+        "| --- | ---: | ---: |",
+        "| network | 1 | 60.5 ± \u20072.2 |",
+    ]
+    points = [line.rindex(".") for line in table["text/plain"].splitlines()[1:]]
+    assert len(set(points)) == 1
+
+
+def test_what_has_no_interval_keeps_its_place(shown):
+    tables.show_table(["", "loss"], [["ours", Estimate(-0.25, 0.5)], ["theirs", 2.0], ["x", None]])
+    first, second, third = shown[0]["text/plain"].splitlines()[1:]
+    assert first == "ours    −0.2 ± 0.5" and third.endswith("–")
+    assert second.rstrip("\u2007").endswith("2.0") and second.index(".") == first.index(".")
+
+
+def test_a_row_of_another_length_is_refused():
+    with pytest.raises(ValueError, match="3 cells"):
+        tables.show_table(["a", "b", "c"], [[1, 2]])
