@@ -9,14 +9,15 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
-from meta_lib.command_line import comparison, experiments, learners
+from meta_lib.command_line import comparison, data, experiments, learners
 from meta_lib.command_line.experiments import Experiment
 from meta_lib.command_line.options import (
     COUNT,
@@ -33,7 +34,9 @@ from meta_lib.command_line.options import (
     POSITIVE,
     RUN,
     SEED,
+    SEVERAL,
     SHARE,
+    SKIP,
     STRENGTH,
     TASKS,
 )
@@ -41,11 +44,11 @@ from meta_lib.evaluation import estimate
 from meta_lib.machinery import distributed
 from meta_lib.machinery.device import device
 from meta_lib.machinery.runs import NotACheckpoint
-from meta_lib.tasks.episodes import Episode, check_episode, task_source
+from meta_lib.tasks.episodes import Episode, check_episode
 from meta_lib.tasks.folders import NotAnImage, entries, flat_folder, image_folder
 from meta_lib.tasks.hands import quarter_turns
 from meta_lib.tasks.omniglot import NotOmniglot, one_shot_runs
-from meta_lib.tasks.parts import DATA_SETS, PARTS, load_part
+from meta_lib.tasks.parts import DATA_SETS, PARTS
 
 UNASKED = {"accuracy": None, "error_percent": None, "ci95": None}
 """What every result holds, where there are no answers to be judged."""
@@ -219,7 +222,7 @@ def policies(**options: Any) -> None:
 
 @meta_lib.command()
 @click.argument("checkpoint", type=EXISTING)
-@click.option("--ways", type=COUNT, help="Classes in a task; left out, as in training.")
+@click.option("--ways", type=SEVERAL, help="Classes in a task; left out, as in training.")
 @click.option("--shots", type=COUNT, help="Labelled images of each class; left out, as there.")
 @click.option("--queries", type=COUNT, default=5, show_default=True,
               help="Images of each class to be classified.")  # fmt: skip
@@ -227,6 +230,7 @@ def policies(**options: Any) -> None:
               help="Number of tasks.")  # fmt: skip
 @click.option("--data", type=click.Choice(DATA_SETS), help="Left out, that of the training.")
 @click.option("--data-folder", type=EXISTING, help="Where the data lies; left out, as in training.")
+@SKIP
 @click.option("--part", type=click.Choice([*PARTS, "all"]), default="test", show_default=True,
               help="Which classes; the parts share none.")  # fmt: skip
 @click.option("--within", is_flag=True, help="All classes of a task from one alphabet.")
@@ -269,8 +273,16 @@ def evaluate(
         else:
             asked = {name: options[name] or settings[name] for name in ("ways", "shots", "data")}
             asked |= {n: options[n] for n in ("queries", "episodes", "part", "within", "seed")}
+            if asked["data"] == "folder" != settings["data"]:
+                asked["part"] = "all"  # no class of it was trained on
             _check_ways(settings, asked["ways"])
-            episodes = _episodes(settings, folder=options["data_folder"], **asked)
+            source = data.for_judging(
+                settings, asked["part"], asked["data"], options["data_folder"], options["skip"]
+            )
+            drawing = {name: value for name, value in asked.items() if name != "data"}
+            episodes = source.episodes(**drawing)
+            asked |= {"queries": len(episodes[0].query_y) // asked["ways"]}
+            asked |= {"held_out": source.held_out} if source.held_out else {}
         result = {"learner": settings["learner"], **asked, **changes}
         _report({**result, **_measure(learner, episodes)}, as_json)
 
@@ -283,28 +295,39 @@ def evaluate(
 @click.option("--episodes", type=click.IntRange(min=2), default=600, show_default=True,
               help="Number of tasks.")  # fmt: skip
 @click.option("--within", is_flag=True, help="All classes of a task from one alphabet.")
+@click.option("--data-folder", type=EXISTING, help="Where the data lies; left out, as in training.")
+@SKIP
 @click.option("--seed", type=SEED, default=1, show_default=True)
 @OUTPUT
 def compare(
-    checkpoints: tuple[Path, ...], device: str | None, as_json: bool, **options: Any
-) -> None:
+    checkpoints: tuple[Path, ...], data_folder: Path | None, skip: bool, device: str | None,
+    as_json: bool, **options: Any,
+) -> None:  # fmt: skip
     """Compare CHECKPOINTS with one another, and with learners that have learned nothing.
 
-    All get the same tasks of the test part of the first one's data. Measured are the accuracy, the
-    time that a task takes, and the memory.
+    All get the same tasks of the test part of the first one's data, in the size of their own
+    training. Measured are the accuracy, the time that a task takes, and the memory.
     """
     with _failing_well(device):
-        named = {path.resolve().name: path for path in checkpoints}
+        named = comparison.names(checkpoints)
         trained = [learners.load_learner(path)[1] for path in named.values()]
         for settings in trained:
             _check_ways(settings, options["ways"])
-        if len({settings.get("split", "alphabets") for settings in trained}) > 1:
-            raise click.UsageError("the checkpoints must have been trained with the same --split")
+        _check_same_parts(trained)
         shape = trained[0] | {"ways": options["ways"]}
-        test = _episodes(shape, "test", **options)
-        choosing = {**options, "episodes": min(40, options["episodes"]), "seed": VALIDATION}
-        rows = comparison.compare(named, _episodes(shape, "validation", **choosing), test, shape)
-        trials = sum(len(episode.query_y) for episode in test)
+        fewer = {"episodes": min(40, options["episodes"]), "seed": VALIDATION}
+
+        @cache
+        def drawn(part: str, size: int, channels: int) -> list[Episode]:
+            settings = {**shape, "size": size, "channels": channels}
+            source = data.for_judging(settings, part, folder=data_folder, skip=skip)
+            return source.episodes(part, **options | (fewer if part == "validation" else {}))
+
+        def tasks(part: str, settings: learners.Settings) -> list[Episode]:
+            return drawn(part, *data.at_size(settings))
+
+        rows = comparison.compare(named, tasks, shape)
+        trials = sum(len(episode.query_y) for episode in tasks("test", shape))
         asked = {"learner": "all", **options, "trials": trials, **UNASKED}
         _report({**asked, "learners": rows}, as_json)
 
@@ -349,18 +372,21 @@ def classify(
 
 def _train(
     name: str, out: Path, every: int, episodes: int, as_json: bool, data_folder: Path | None,
-    device: str | None, **options: Any,
+    skip: bool, device: str | None, **options: Any,
 ) -> None:  # fmt: skip
     if options.get("pairs", 0) % 2:
         raise click.BadParameter("must be an even number", param_hint="--pairs")
     with _failing_well(device), distributed.processes():
-        folder = str(data_folder) if data_folder else None
+        folder = str(data_folder.resolve()) if data_folder else None
         settings = {"learner": name, **options, "data_folder": folder}
         shape = (settings["ways"], settings["shots"], settings["queries"])
-        judged = _episodes(settings, "validation", *shape, settings["seed"], episodes)
-        image_set = load_part(
-            settings["data"], settings["part"], settings["size"], folder, settings["split"]
-        )
+        source = data.for_training(settings, out, skip)
+        if source.known:
+            settings["data_set"] = source.known
+        # No class is left to be judged by where all were trained on.
+        fresh = settings["part"] == "train" and source.held_out != "nothing"
+        judged = source.episodes("validation", *shape, settings["seed"], episodes) if fresh else []
+        image_set = source.part(settings["part"])
         check_episode(image_set, *shape)
         if settings["turns"]:
             image_set = quarter_turns(image_set)
@@ -368,8 +394,8 @@ def _train(
         losses = learner.train(image_set, *learners.begin(learner, settings, out, every))
         if distributed.is_first():
             result = {"learner": name, "model": str(out / "model.safetensors"), "loss": losses[-1]}
-            # No class is left to be judged by where all were trained on.
-            fresh = settings["part"] == "train"
+            if source.held_out:
+                result["held_out"] = source.held_out if fresh else "nothing"
             found = _measure(learner, judged) if fresh else {**UNASKED, "trials": 0}
             _report({**result, "part": "validation" if fresh else None, **found}, as_json)
 
@@ -395,19 +421,6 @@ def _train_experiment(
 def _measured(experiment: Experiment, settings: dict, tasks: int, seed: int) -> dict:
     result = {"learner": settings["learner"], "episodes": tasks, "seed": seed, "trials": tasks}
     return {**result, **UNASKED, **experiment.measure(tasks, seed)}
-
-
-def _episodes(
-    settings: dict, part: str, ways: int, shots: int, queries: int, seed: int, episodes: int,
-    data: str | None = None, folder: Path | None = None, within: bool = False,
-) -> list[Episode]:  # fmt: skip
-    data = data or settings["data"]
-    folder = folder or (settings["data_folder"] if data == settings["data"] else None)
-    # Checkpoints from before there were two splits do not name theirs.
-    split = settings.get("split", "alphabets") if data == settings["data"] else "alphabets"
-    image_set = load_part(data, part, settings["size"], folder, split)
-    task = task_source(image_set, ways, shots, queries, Generator().manual_seed(seed))
-    return [task(within) for _ in range(episodes)]
 
 
 def _measure(learner: learners.Learner, episodes: list[Episode]) -> dict:
@@ -460,6 +473,17 @@ def _check_ways(settings: dict, ways: int) -> None:
         )
 
 
+def _check_same_parts(trained: list[learners.Settings]) -> None:
+    if len({settings.get("split", "alphabets") for settings in trained}) > 1:
+        raise click.UsageError("the checkpoints must have been trained with the same --split")
+    dealt = [json.dumps(s["data_set"]["parts"]) for s in trained if "data_set" in s]
+    if len(set(dealt)) > 1:
+        raise click.UsageError(
+            "the checkpoints must have been trained on the same classes and images of the folder, "
+            "but what one was trained on, another is to be tested on"
+        )
+
+
 def _report(result: dict, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result))
@@ -472,6 +496,8 @@ def _report(result: dict, as_json: bool) -> None:
             f"{result['learner']}: accuracy {100 * result['accuracy']:.1f}{within} %, "
             f"error {result['error_percent']:.1f} %, {result['trials']} trials"
         )
+    if "held_out" in result:
+        click.echo(f"measured {data.HELD_OUT[result['held_out']]}")
     for name, row in result.get("learners", {}).items():
         click.echo(
             f"{name}: accuracy {100 * row['accuracy']:.1f} ± {100 * row['ci95']:.1f} %, "

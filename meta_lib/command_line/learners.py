@@ -67,7 +67,8 @@ def siamese_network(settings: Settings) -> Learner:
     all pairs of its tasks' images, with a `scale`. It answers by the mean embedding of each image
     and `copies` redrawn ones.
 
-    Raises ValueError for a softmax with another measure than "cosine".
+    Raises ValueError for a softmax with another measure than "cosine", and for copies of images in
+    colour, which cannot be redrawn.
     """
     network, copies = _embedding(settings), settings["copies"]
     measure = MEASURES[settings["measure"]](settings)
@@ -75,6 +76,8 @@ def siamese_network(settings: Settings) -> Learner:
         raise ValueError(
             f"measure must be cosine for the loss softmax, but was {settings['measure']}"
         )
+    if copies and _channels(settings) != 1:
+        raise ValueError("copies must be left out with 3 channels: what is redrawn is ink")
     weights: dict[str, Tensor] = dict(network.named_parameters())
     weights.update(measure.named_parameters(prefix="measure"))
 
@@ -152,9 +155,11 @@ def maml_learner(settings: Settings) -> Learner:
     classes.
     """
     if settings.get("network") == "pooled":
-        network = pooled_network(settings["filters"], settings["ways"], settings["size"])
+        network = pooled_network(
+            settings["filters"], settings["ways"], settings["size"], _channels(settings)
+        )
     else:
-        network = conv_network(settings["ways"], settings["filters"])
+        network = _classifier(settings)
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
     head = str(len(network) - 1)
     alpha: maml.Alpha = settings["alpha"]
@@ -224,7 +229,7 @@ def take_body(network: nn.Sequential, embedding: dict[str, Tensor]) -> None:
 
 def lstm_learner(settings: Settings) -> Learner:
     """Build the gated LSTM: `ways`, `filters`, `hidden`, `steps`, `tasks`, `beta`."""
-    network = conv_network(settings["ways"], settings["filters"])
+    network = _classifier(settings)
     loss, like = loss_of(network, F.cross_entropy), parameters_of(network)
     optimizer = gated_optimizer.GatedOptimizer(flatten(like), settings["hidden"])
 
@@ -272,7 +277,8 @@ def begin(
     The folder is the training's own. A checkpoint falls on every `every`-th iteration.
     """
     generator = Generator().manual_seed(settings["seed"])
-    return generator, Run(folder, settings, every, {"tasks": generator}, learner.buffers)
+    generators, free = {"tasks": generator}, ("data_folder",)
+    return generator, Run(folder, settings, every, generators, learner.buffers, free)
 
 
 def load(path: str | os.PathLike, **changes: Any) -> tuple[Learner | Experiment, Settings]:
@@ -323,11 +329,22 @@ def _of_metric(
 
 
 def _embedding(settings: Settings) -> nn.Sequential:
+    channels = _channels(settings)
     if settings["network"] == "pooled":
-        network = pooled_network(settings["filters"])
+        network = pooled_network(settings["filters"], channels=channels)
     else:
-        network = conv_network(settings["features"], settings["filters"], running_statistics=True)
+        network = conv_network(
+            settings["features"], settings["filters"], running_statistics=True, channels=channels
+        )
     return network.eval()
+
+
+def _classifier(settings: Settings) -> nn.Sequential:
+    return conv_network(settings["ways"], settings["filters"], channels=_channels(settings))
+
+
+def _channels(settings: Settings) -> int:
+    return settings.get("channels", 1)  # older checkpoints do not name theirs
 
 
 def _sampler(
@@ -371,8 +388,14 @@ def _check_same_classes(one: Settings, other: Settings) -> None:
 
 
 def _redraw(settings: Settings, generator: Generator) -> Callable[[Tensor], Tensor] | None:
-    """Return what gives images another hand, or None without `distort`."""
+    """Return what gives images another hand, or None without `distort`.
+
+    Raises ValueError for images in colour: what is shifted in from beside them is 0, paper for ink
+    and black for colours.
+    """
     if not settings["distort"]:
         return None
+    if _channels(settings) != 1:
+        raise ValueError("distort must be left out with 3 channels: it redraws ink")
     how = dict(generator=generator, strength=settings["distort"], bend=settings["bend"])
     return partial(other_hand, **how)

@@ -9,6 +9,7 @@ import click
 from meta_lib.tasks.parts import DATA_SETS, SPLITS
 
 COUNT = click.IntRange(min=1)
+SEVERAL = click.IntRange(min=2)
 SEED = click.IntRange(0, 2**63 - 1)
 EXISTING = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -62,8 +63,11 @@ DATA = options(
         "downloaded once), or the folder of your images, one folder a class.",
     ),
 )  # fmt: skip
+SKIP = click.option("--skip-unreadable", "skip", is_flag=True,
+                    help="Pass over the files of an image folder that cannot be read, and name "
+                    "them.")  # fmt: skip
 EPISODE = options(
-    click.option("--ways", type=COUNT, default=5, show_default=True, help="Classes in a task."),
+    click.option("--ways", type=SEVERAL, default=5, show_default=True, help="Classes in a task."),
     click.option("--shots", type=COUNT, default=1, show_default=True,
                  help="Labelled images of each class."),
 )  # fmt: skip
@@ -86,6 +90,7 @@ RUN = options(
 )  # fmt: skip
 IMAGES = options(
     DATA,
+    SKIP,
     click.option("--part", type=click.Choice(["train", "all"]), default="train", show_default=True,
                  help="Train on the training part or, for a test with classes of its own such as "
                  "the official runs, on all classes."),
@@ -101,6 +106,9 @@ IMAGES = options(
                  help="How much it is bent then."),
     click.option("--size", type=click.IntRange(min=4), default=28, show_default=True,
                  help="Height and width of the images, in pixels."),
+    click.option("--channels", type=click.Choice(["1", "3"]), default="1", show_default=True,
+                 callback=lambda _context, _option, value: int(value),
+                 help="1 for ink on paper, 3 for colours, of glyphs or of your own images."),
     click.option("--filters", type=COUNT, default=64, show_default=True,
                  help="Filters in each layer of the network."),
 )  # fmt: skip
