@@ -41,6 +41,10 @@ MEASURES: dict[str, Callable[[Settings], siamese.Measure]] = {
     "cosine": lambda s: siamese.Contrastive(siamese.cosine_distance, s["margin"]),
     "weighted-l1": lambda s: siamese.WeightedL1(s["features"]),
 }
+DISTANCES: dict[str, siamese.Distance] = {
+    "euclidean": siamese.euclidean_distance,
+    "cosine": siamese.cosine_distance,
+}
 LOGITS = {"euclidean": prototypes.euclidean_logits, "cosine": prototypes.cosine_logits}
 
 
@@ -49,8 +53,9 @@ class Learner(NamedTuple):
 
     `weights` and `buffers` are its tensors by name, as they stand in its checkpoint. `train` takes
     an image set, a generator and a run and returns the losses. `classify` goes from an episode to
-    the labels of its queries. `embed` goes from images to feature vectors, in learners of a metric;
-    the others have none.
+    the labels of its queries. Learners of a metric have more: `embed` goes from images to feature
+    vectors, by a `network`; a `measure` says how far apart two are; and a query has the class of
+    the nearest image, or `by_means` of the nearest mean of a class.
     """
 
     weights: dict[str, Tensor]
@@ -58,6 +63,9 @@ class Learner(NamedTuple):
     train: Callable[[ImageSet, Generator, Run], list[float]]
     classify: Callable[[Episode], Tensor]
     embed: Callable[[Tensor], Tensor] | None = None
+    network: nn.Module | None = None
+    measure: siamese.Distance | None = None
+    by_means: bool = False
 
 
 def siamese_network(settings: Settings) -> Learner:
@@ -105,7 +113,8 @@ def siamese_network(settings: Settings) -> Learner:
 
     embed: Any = partial(all_pairs.embed_copies, network, copies=copies) if copies else network
     classify = partial(siamese.classify, embed, measure=measure)
-    return Learner(weights, dict(network.named_buffers()), train, classify, embed)
+    buffers = dict(network.named_buffers())
+    return Learner(weights, buffers, train, classify, embed, network, measure)
 
 
 def prototypical_network(settings: Settings) -> Learner:
@@ -119,7 +128,7 @@ def prototypical_network(settings: Settings) -> Learner:
         )
 
     classify = partial(prototypes.classify, network, logits=logits)
-    return _of_metric(network, train, classify)
+    return _of_means(network, train, classify, DISTANCES[settings["distance"]])
 
 
 def pretrained_network(settings: Settings) -> Learner:
@@ -138,7 +147,8 @@ def pretrained_network(settings: Settings) -> Learner:
             _redraw(settings, generator),
         )
 
-    return _of_metric(network, train, partial(prototypes.classify, network))
+    classify = partial(prototypes.classify, network)
+    return _of_means(network, train, classify, siamese.euclidean_distance)
 
 
 def maml_learner(settings: Settings) -> Learner:
@@ -318,14 +328,27 @@ def load_learner(path: str | os.PathLike, **changes: Any) -> tuple[Learner, Sett
     return learner, settings
 
 
-def _of_metric(
+def check_ways(settings: Settings, ways: int) -> None:
+    """Raise ValueError if a learner of these settings cannot tell so many classes apart."""
+    if settings["learner"] in FIXED_WAYS and ways != settings["ways"]:
+        raise ValueError(
+            f"this {settings['learner']} was trained for {settings['ways']} classes in a task, "
+            f"and cannot tell {ways} apart; train one with --ways {ways}, or use siamese or "
+            "protonet, which take any number"
+        )
+
+
+def _of_means(
     network: nn.Module,
     train: Callable[[ImageSet, Generator, Run], list[float]],
     classify: Callable[[Episode], Tensor],
+    measure: siamese.Distance,
 ) -> Learner:
     """Return the learner whose tensors are the network's, and whose embedding is its output."""
     weights, buffers = network.named_parameters(), network.named_buffers()
-    return Learner(dict(weights), dict(buffers), train, classify, network)
+    return Learner(
+        dict(weights), dict(buffers), train, classify, network, network, measure, by_means=True
+    )
 
 
 def _embedding(settings: Settings) -> nn.Sequential:

@@ -1,5 +1,6 @@
 """The options of the command line: what each takes, and what it says of itself."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ SEVERAL = click.IntRange(min=2)
 SEED = click.IntRange(0, 2**63 - 1)
 EXISTING = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 class Number(click.ParamType):
@@ -39,6 +41,17 @@ class Number(click.ParamType):
 POSITIVE = Number("a finite number larger than 0", lambda number: 0 < number < float("inf"))
 STRENGTH = Number("a finite number of at least 0", lambda number: 0 <= number < float("inf"))
 SHARE = Number("a number from 0 to 1", lambda number: 0 <= number <= 1)
+
+
+def numbers(name: str, text: str) -> tuple[float, ...]:
+    """Return the finite numbers of a list with commas. Raises ValueError, with the name."""
+    try:
+        found = tuple(float(each) for each in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(map(math.isfinite, found)):
+        raise ValueError(f"{name} must be finite numbers with commas between, but was {text!r}")
+    return found
 
 
 def options(*wanted: Callable) -> Callable:
