@@ -3,8 +3,9 @@
 A query is as near to a class as to the class's nearest support image. The softmax of the negative
 distances, times a scale s, turns them into probabilities. The scale is fitted where the labels are
 known: on the support images themselves, each left out once. Explained in part 5,
-"Your own images". The smoothed targets are Platt's (1999), the one fitted number is the
-"temperature" of Guo et al. (2017), https://arxiv.org/abs/1706.04599, read the other way up.
+"Your own images". To smooth the targets is Platt's (1999) idea, who does it class by class; the one
+fitted number is the "temperature" of Guo et al. (2017), https://arxiv.org/abs/1706.04599, read the
+other way up.
 """
 
 import torch
@@ -17,6 +18,7 @@ from meta_lib.machinery.modes import evaluating
 from meta_lib.siamese import Distance, cosine_distance
 
 LARGEST_SCALE = 1e4
+IMAGES_AT_ONCE, NUMBERS_AT_ONCE = 256, 2**22
 
 
 def class_distances(
@@ -34,8 +36,8 @@ def class_distances(
     Raises as `features.embed` does, and TypeError or ValueError for other labels.
     """
     with torch.no_grad(), evaluating(embed, measure):
-        support, query = features_of(embed, support_x), features_of(embed, query_x)
-        return _nearest(measure(query[:, None], support[None]), support_y)
+        support, query = embed_all(embed, support_x), embed_all(embed, query_x)
+        return nearest(all_distances(query, support, measure), support_y)
 
 
 def leave_one_out(
@@ -51,10 +53,27 @@ def leave_one_out(
         alone = support_y.unique()[counts < 2].tolist()
         raise ValueError(f"each class must have 2 support images or more, but {alone} have one")
     with torch.no_grad(), evaluating(embed, measure):
-        features = features_of(embed, support_x)
-        apart = measure(features[:, None], features[None])
+        features = embed_all(embed, support_x)
+        apart = all_distances(features, features, measure)
     itself = torch.eye(len(apart), dtype=torch.bool, device=apart.device)
-    return _nearest(apart.masked_fill(itself, torch.inf), support_y)
+    return nearest(apart.masked_fill(itself, torch.inf), support_y)
+
+
+def embed_all(embed: Embed, images: Tensor) -> Tensor:
+    """Return the features of images, (images, features), a few hundred images at a time.
+
+    Raises as `features.embed` does.
+    """
+    return torch.cat([features_of(embed, some) for some in images.split(IMAGES_AT_ONCE)])
+
+
+def all_distances(query: Tensor, support: Tensor, measure: Distance) -> Tensor:
+    """Return how far each query's features are from each support image's, (queries, images).
+
+    A few queries at a time: all differences together would fill the memory.
+    """
+    rows = max(1, NUMBERS_AT_ONCE // max(1, support.numel()))
+    return torch.cat([measure(some[:, None], support[None]) for some in query.split(rows)])
 
 
 def probabilities(distances: Tensor, scale: float) -> Tensor:
@@ -90,10 +109,14 @@ def fit_scale(distances: Tensor, labels: Tensor) -> float:
     return high
 
 
-def _nearest(distances: Tensor, labels: Tensor) -> Tensor:
-    """Return the smallest distance to each class: from (queries, images) to (queries, ways)."""
+def nearest(distances: Tensor, labels: Tensor) -> Tensor:
+    """Return the smallest distance to each class: from (queries, images) to (queries, ways).
+
+    Raises TypeError or ValueError unless the labels are 0, …, ways - 1, one for each image.
+    """
     expected = f"({distances.shape[1]},), one label for each image"
     checks.shape("support_y", labels, expected, labels.shape == distances.shape[1:])
     ways, labels = checks.classes("support_y", labels), labels.to(distances.device)
-    members = [distances.masked_fill(labels != k, torch.inf) for k in range(ways)]
-    return torch.stack([of_class.amin(dim=1) for of_class in members], dim=1)
+    return torch.stack(
+        [distances.masked_fill(labels != k, torch.inf).amin(dim=1) for k in range(ways)], dim=1
+    )

@@ -57,9 +57,13 @@ class Corrected(nn.Module):
 
 
 def conv_network(
-    outputs: int, filters: int = 64, blocks: int = 4, running_statistics: bool = False
+    outputs: int,
+    filters: int = 64,
+    blocks: int = 4,
+    running_statistics: bool = False,
+    channels: int = 1,
 ) -> nn.Sequential:
-    """Return the paper's Omniglot network, from images (n, 1, height, width) to (n, outputs).
+    """Return the paper's Omniglot network, from (n, channels, height, width) to (n, outputs).
 
     Each block halves the image: 3 × 3 convolution of stride 2, batch normalisation, ReLU; then
     the mean over what is left of the image, and a linear layer. Batch normalisation uses the
@@ -69,14 +73,15 @@ def conv_network(
     which `eval()` uses, so that an image's output does not depend on its neighbours; and its last
     layer has no bias, which no distance between two outputs would see.
 
-    Raises TypeError or ValueError unless the three sizes are whole numbers of at least 1.
+    Raises TypeError or ValueError unless the four sizes are whole numbers of at least 1.
     """
     checks.whole_number("outputs", outputs)
     checks.whole_number("filters", filters)
     checks.whole_number("blocks", blocks)
+    checks.whole_number("channels", channels)
     norm = RunningBatchNorm if running_statistics else BatchNorm
     layers: list[nn.Module] = []
-    for inputs in [1] + (blocks - 1) * [filters]:
+    for inputs in [channels] + (blocks - 1) * [filters]:
         # Batch normalisation would subtract a bias again.
         convolution = nn.Conv2d(inputs, filters, 3, stride=2, padding=1, bias=False)
         layers += [convolution, norm(filters), nn.ReLU()]
@@ -85,8 +90,10 @@ def conv_network(
     return nn.Sequential(*layers).to(device())
 
 
-def pooled_network(filters: int = 64, outputs: int | None = None, size: int = 32) -> nn.Sequential:
-    """Return a stronger network, from images (n, 1, size, size) to features or to `outputs`.
+def pooled_network(
+    filters: int = 64, outputs: int | None = None, size: int = 32, channels: int = 1
+) -> nn.Sequential:
+    """Return a stronger network, from (n, channels, size, size) to features or to `outputs`.
 
     Four blocks of a 3 × 3 convolution, batch normalisation, ReLU and max-pooling, with
     `filters` / 2, `filters`, 2 · `filters` and 2 · `filters` filters. Each looks at every pixel
@@ -99,16 +106,17 @@ def pooled_network(filters: int = 64, outputs: int | None = None, size: int = 32
     the statistics of the batch, as in MAML's network.
 
     Raises TypeError or ValueError unless `filters` is an even whole number of at least 2, `size`
-    one of at least 16, and `outputs` one of at least 1 or None.
+    one of at least 16, `channels` one of at least 1, and `outputs` one of at least 1 or None.
     """
     checks.whole_number("filters", filters, at_least=2)
+    checks.whole_number("channels", channels)
     checks.whole_number("size", size, at_least=16)
     if filters % 2:
         raise ValueError(
             f"filters must be even, because the first block has half of them, but was {filters}"
         )
     norm = RunningBatchNorm if outputs is None else BatchNorm
-    widths = [1, filters // 2, filters, 2 * filters, 2 * filters]
+    widths = [channels, filters // 2, filters, 2 * filters, 2 * filters]
     layers: list[nn.Module] = []
     for inputs, outs in pairwise(widths):
         convolution = nn.Conv2d(inputs, outs, 3, padding=1, bias=False)

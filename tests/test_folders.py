@@ -7,7 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
-from meta_lib.tasks.folders import flat_folder, image_folder, read_ink
+from meta_lib.tasks.folders import (
+    flat_folder,
+    image_folder,
+    labelled,
+    read_colours,
+    read_ink,
+    unlabelled,
+)
 
 
 def drawing(height=40, width=40, ink=0, paper=255):
@@ -154,6 +161,85 @@ def test_deep_pixels_keep_their_shade():
             ValueError, match=r"file cannot be .*\(its pixels have 32 bits; 8 or 16"
         ):
             read_ink(encoded(Image.fromarray(deep.astype(dtype)), "TIFF"), 40, "file")
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_a_deep_file_may_hold_fewer_bits(bits):
+    paper = np.asarray(drawing(ink=0, paper=250)).astype(np.uint16)
+    deep = np.right_shift(paper * 257, 16 - bits).astype(np.uint16)
+    for kind in ("PNG", "TIFF"):
+        ink = read_ink(encoded(Image.fromarray(deep), kind), 40, "file")
+        assert set(ink.flatten()) == {0.0, 1.0}
+
+
+def test_a_long_and_thin_image_is_never_a_blank_sheet():
+    pixels = np.full((50, 3000), 255, dtype=np.uint8)
+    pixels[10:40, 1480:1510] = 0
+    for turned in (pixels, pixels.T.copy()):
+        content = encoded(Image.fromarray(turned))
+        with pytest.raises(ValueError, match="file cannot be read.*too unequal for a square of 28"):
+            read_ink(content, 28, "file")
+        assert read_ink(content, 28, "file", clean=True).max() > 0.9
+    assert read_ink(encoded(Image.fromarray(pixels[:, 800:2200])), 28, "file").max() > 0
+
+
+def test_colours_are_kept():
+    image = Image.new("RGB", (40, 20), (200, 100, 0))
+    image.paste((0, 0, 255), (15, 5, 25, 15))
+    read = read_colours(encoded(image), 40, "file")
+    assert read.shape == (3, 40, 40) and read.min() >= 0 and read.max() <= 1
+    assert read[:, 20, 20].tolist() == [0, 0, 1]
+    assert read[:, 1, 1].tolist() == read[:, 12, 2].tolist() == [200 / 255, 100 / 255, 0]
+    for mode in ("L", "P", "LA", "CMYK"):
+        kind = "TIFF" if mode == "CMYK" else "PNG"
+        assert read_colours(encoded(drawing().convert(mode), kind), 8, "file").shape == (3, 8, 8)
+    deep = np.asarray(drawing(ink=0, paper=250)).astype(np.uint16) * 16
+    assert set(read_colours(encoded(Image.fromarray(deep)), 40, "file").flatten()) == {0, 250 / 255}
+
+
+def test_a_folder_may_be_read_in_colour(tmp_path):
+    write(tmp_path / "a" / "1.png", encoded(drawing().convert("RGB")))
+    assert image_folder(tmp_path, 8, channels=3)["a"].shape == (1, 3, 8, 8)
+    for wrong in ({"channels": 2}, {"channels": 3, "clean": True}):
+        with pytest.raises(ValueError, match="channels"):
+            image_folder(tmp_path, 8, **wrong)
+
+
+def test_names_are_compared_as_people_read_them(tmp_path):
+    apart, together = "Cafe\u0301", "Caf\u00e9"
+    write(tmp_path / "mac" / apart / "1.png", encoded(drawing()))
+    write(tmp_path / "pc" / together / "1.png", encoded(drawing()))
+    assert list(image_folder(tmp_path / "mac")) == list(image_folder(tmp_path / "pc")) == [together]
+    write(tmp_path / "mac" / together / "1.png", encoded(drawing()))
+    with pytest.raises(ValueError, match="each class once, but holds two folders"):
+        image_folder(tmp_path / "mac")
+
+
+def test_what_systems_leave_behind_is_passed_over(tmp_path):
+    write(tmp_path / "a" / "1.png", encoded(drawing()))
+    for left in ("Thumbs.db", "desktop.ini", ".DS_Store", "@eaDir/1.png/x", "__MACOSX/a/._1.png"):
+        write(tmp_path / "a" / left, b"nothing")
+        write(tmp_path / left, b"nothing")
+    assert {name: len(found.files) for name, found in labelled(tmp_path).items()} == {"a": 1}
+    assert flat_folder(tmp_path / "a")[0] == ["1.png"]
+
+
+def test_what_cannot_be_read_is_told_in_one_list(tmp_path):
+    for name in "ab":
+        write(tmp_path / name / "good.png", encoded(drawing()))
+        write(tmp_path / name / "bad.HEIC", b"\0\0\0 ftypheic")
+    with pytest.raises(ValueError) as caught:
+        labelled(tmp_path)
+    said = str(caught.value)
+    assert "2 files cannot be read:" in said and said.count("pillow-heif") == 2
+    assert all(f"{name}/bad.HEIC cannot be read as an image" in said for name in "ab")
+    unread = []
+    found = labelled(tmp_path, unread=unread)
+    assert len(unread) == 2 and [len(one.images) for one in found.values()] == [1, 1]
+    assert len(unlabelled(tmp_path / "a", unread=unread).files) == 1 and len(unread) == 3
+    write(tmp_path / "c" / "bad.png", b"nothing")
+    with pytest.raises(ValueError, match="c must hold images, but holds none that can be read"):
+        labelled(tmp_path, unread=unread)
 
 
 def test_a_photograph_is_turned_as_its_camera_was():

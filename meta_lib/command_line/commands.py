@@ -6,17 +6,13 @@ error. The exit code is 0, or 1 if it failed, or 2 if it was asked for in a wron
 """
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import click
-import torch
-from torch import Generator, Tensor
 
-from meta_lib.command_line import comparison, experiments, learners
+from meta_lib.command_line import comparison, data, experiments, learners
 from meta_lib.command_line.experiments import Experiment
 from meta_lib.command_line.options import (
     COUNT,
@@ -25,7 +21,6 @@ from meta_lib.command_line.options import (
     EPISODE,
     EPISODES,
     EXISTING,
-    FOLDER,
     IMAGES,
     MULTI_STEP,
     NETWORK,
@@ -33,22 +28,20 @@ from meta_lib.command_line.options import (
     POSITIVE,
     RUN,
     SEED,
+    SEVERAL,
     SHARE,
+    SKIP,
     STRENGTH,
     TASKS,
 )
-from meta_lib.evaluation import estimate
+from meta_lib.command_line.output import UNASKED, failing_well, judged, report
+from meta_lib.command_line.own_images import classify, export
 from meta_lib.machinery import distributed
-from meta_lib.machinery.device import device
-from meta_lib.machinery.runs import NotACheckpoint
-from meta_lib.tasks.episodes import Episode, check_episode, task_source
-from meta_lib.tasks.folders import NotAnImage, entries, flat_folder, image_folder
+from meta_lib.tasks.episodes import Episode, check_episode
 from meta_lib.tasks.hands import quarter_turns
-from meta_lib.tasks.omniglot import NotOmniglot, one_shot_runs
-from meta_lib.tasks.parts import DATA_SETS, PARTS, load_part
+from meta_lib.tasks.omniglot import one_shot_runs
+from meta_lib.tasks.parts import DATA_SETS, PARTS
 
-UNASKED = {"accuracy": None, "error_percent": None, "ci95": None}
-"""What every result holds, where there are no answers to be judged."""
 VALIDATION = 0
 """The seed of the tasks that a training's own result is measured on; `evaluate` has another."""
 
@@ -219,7 +212,7 @@ def policies(**options: Any) -> None:
 
 @meta_lib.command()
 @click.argument("checkpoint", type=EXISTING)
-@click.option("--ways", type=COUNT, help="Classes in a task; left out, as in training.")
+@click.option("--ways", type=SEVERAL, help="Classes in a task; left out, as in training.")
 @click.option("--shots", type=COUNT, help="Labelled images of each class; left out, as there.")
 @click.option("--queries", type=COUNT, default=5, show_default=True,
               help="Images of each class to be classified.")  # fmt: skip
@@ -227,6 +220,7 @@ def policies(**options: Any) -> None:
               help="Number of tasks.")  # fmt: skip
 @click.option("--data", type=click.Choice(DATA_SETS), help="Left out, that of the training.")
 @click.option("--data-folder", type=EXISTING, help="Where the data lies; left out, as in training.")
+@SKIP
 @click.option("--part", type=click.Choice([*PARTS, "all"]), default="test", show_default=True,
               help="Which classes; the parts share none.")  # fmt: skip
 @click.option("--within", is_flag=True, help="All classes of a task from one alphabet.")
@@ -256,23 +250,31 @@ def evaluate(
     """
     changes = {"copies": copies, "test_steps": test_steps, "one_by_one": one_by_one or None}
     changes = {name: value for name, value in changes.items() if value is not None}
-    with _failing_well(options.pop("device")):
+    with failing_well(options.pop("device")):
         learner, settings = learners.load(checkpoint, **changes)
         if isinstance(learner, Experiment):
-            _report(_measured(learner, settings, options["episodes"], options["seed"]), as_json)
+            report(_measured(learner, settings, options["episodes"], options["seed"]), as_json)
             return
         if runs_path:
             episodes = one_shot_runs(runs_path, settings["size"])
             asked: dict[str, Any] = {"runs": str(runs_path)}
             for episode in episodes:
-                _check_ways(settings, len(episode.support_y.unique()))
+                learners.check_ways(settings, len(episode.support_y.unique()))
         else:
             asked = {name: options[name] or settings[name] for name in ("ways", "shots", "data")}
             asked |= {n: options[n] for n in ("queries", "episodes", "part", "within", "seed")}
-            _check_ways(settings, asked["ways"])
-            episodes = _episodes(settings, folder=options["data_folder"], **asked)
+            if asked["data"] == "folder" != settings["data"]:
+                asked["part"] = "all"  # no class of it was trained on
+            learners.check_ways(settings, asked["ways"])
+            source = data.for_judging(
+                settings, asked["part"], asked["data"], options["data_folder"], options["skip"]
+            )
+            drawing = {name: value for name, value in asked.items() if name != "data"}
+            episodes = source.episodes(**drawing)
+            asked |= {"queries": len(episodes[0].query_y) // asked["ways"]}
+            asked |= {"held_out": source.held_out} if source.held_out else {}
         result = {"learner": settings["learner"], **asked, **changes}
-        _report({**result, **_measure(learner, episodes)}, as_json)
+        report({**result, **_measure(learner, episodes)}, as_json)
 
 
 @meta_lib.command()
@@ -283,84 +285,60 @@ def evaluate(
 @click.option("--episodes", type=click.IntRange(min=2), default=600, show_default=True,
               help="Number of tasks.")  # fmt: skip
 @click.option("--within", is_flag=True, help="All classes of a task from one alphabet.")
+@click.option("--data-folder", type=EXISTING, help="Where the data lies; left out, as in training.")
+@SKIP
 @click.option("--seed", type=SEED, default=1, show_default=True)
 @OUTPUT
 def compare(
-    checkpoints: tuple[Path, ...], device: str | None, as_json: bool, **options: Any
-) -> None:
+    checkpoints: tuple[Path, ...], data_folder: Path | None, skip: bool, device: str | None,
+    as_json: bool, **options: Any,
+) -> None:  # fmt: skip
     """Compare CHECKPOINTS with one another, and with learners that have learned nothing.
 
-    All get the same tasks of the test part of the first one's data. Measured are the accuracy, the
-    time that a task takes, and the memory.
+    All get the same tasks of the test part of the first one's data, in the size of their own
+    training. Measured are the accuracy, the time that a task takes, and the memory.
     """
-    with _failing_well(device):
-        named = {path.resolve().name: path for path in checkpoints}
+    with failing_well(device):
+        named = comparison.names(checkpoints)
         trained = [learners.load_learner(path)[1] for path in named.values()]
         for settings in trained:
-            _check_ways(settings, options["ways"])
-        if len({settings.get("split", "alphabets") for settings in trained}) > 1:
-            raise click.UsageError("the checkpoints must have been trained with the same --split")
+            learners.check_ways(settings, options["ways"])
+        _check_same_parts(trained)
         shape = trained[0] | {"ways": options["ways"]}
-        test = _episodes(shape, "test", **options)
-        choosing = {**options, "episodes": min(40, options["episodes"]), "seed": VALIDATION}
-        rows = comparison.compare(named, _episodes(shape, "validation", **choosing), test, shape)
-        trials = sum(len(episode.query_y) for episode in test)
+        fewer = {"episodes": min(40, options["episodes"]), "seed": VALIDATION}
+
+        @cache
+        def drawn(part: str, size: int, channels: int) -> list[Episode]:
+            settings = {**shape, "size": size, "channels": channels}
+            source = data.for_judging(settings, part, folder=data_folder, skip=skip)
+            return source.episodes(part, **options | (fewer if part == "validation" else {}))
+
+        def tasks(part: str, settings: learners.Settings) -> list[Episode]:
+            return drawn(part, *data.at_size(settings))
+
+        rows = comparison.compare(named, tasks, shape)
+        trials = sum(len(episode.query_y) for episode in tasks("test", shape))
         asked = {"learner": "all", **options, "trials": trials, **UNASKED}
-        _report({**asked, "learners": rows}, as_json)
-
-
-@meta_lib.command()
-@click.argument("checkpoint", type=EXISTING)
-@click.option("--support", type=FOLDER, required=True,
-              help="Folder of the labelled images, one folder a class.")  # fmt: skip
-@click.option("--query", type=FOLDER, required=True,
-              help="Folder of the images to be classified; with one folder a class, named as in "
-              "the support folder, the answers are judged too.")  # fmt: skip
-@click.option("--clean", is_flag=True,
-              help="For photographs: even out the light, and cut each sign out of its "
-              "sheet.")  # fmt: skip
-@OUTPUT
-def classify(
-    checkpoint: Path, support: Path, query: Path, clean: bool, device: str | None, as_json: bool
-) -> None:
-    """Classify your own images with CHECKPOINT, from a few labelled ones.
-
-    Images may be of any size and colour; they are made grey and square as in training.
-    """
-    with _failing_well(device):
-        learner, settings = learners.load_learner(checkpoint)
-        read = {"size": settings["size"], "clean": clean}
-        known = image_folder(support, **read)
-        _check_ways(settings, len(known))
-        files, images, labels = _queries(query, list(known), read)
-        shots = torch.tensor([len(group) for group in known.values()])
-        support_y = torch.arange(len(known)).repeat_interleave(shots).to(images.device)
-        unknown = torch.full((len(images),), -1, device=images.device)
-        query_y = unknown if labels is None else labels
-        episode = Episode(torch.cat(list(known.values())), support_y, images, query_y)
-        answers = learner.classify(episode).tolist()
-        names = [list(known)[answer] for answer in answers]
-        judged = {"trials": len(names), **UNASKED}
-        if labels is not None:
-            judged = _judged([[a == y for a, y in zip(answers, labels.tolist(), strict=True)]])
-        listed = [{"file": f, "class": name} for f, name in zip(files, names, strict=True)]
-        _report({"learner": settings["learner"], **judged, "predictions": listed}, as_json)
+        report({**asked, "learners": rows}, as_json)
 
 
 def _train(
     name: str, out: Path, every: int, episodes: int, as_json: bool, data_folder: Path | None,
-    device: str | None, **options: Any,
+    skip: bool, device: str | None, **options: Any,
 ) -> None:  # fmt: skip
     if options.get("pairs", 0) % 2:
         raise click.BadParameter("must be an even number", param_hint="--pairs")
-    with _failing_well(device), distributed.processes():
-        folder = str(data_folder) if data_folder else None
+    with failing_well(device), distributed.processes():
+        folder = str(data_folder.resolve()) if data_folder else None
         settings = {"learner": name, **options, "data_folder": folder}
         shape = (settings["ways"], settings["shots"], settings["queries"])
-        judged = _episodes(settings, "validation", *shape, settings["seed"], episodes)
-        image_set = load_part(
-            settings["data"], settings["part"], settings["size"], folder, settings["split"]
-        )
+        source = data.for_training(settings, out, skip)
+        if source.known:
+            settings["data_set"] = source.known
+        # No class is left to be judged by where all were trained on.
+        fresh = settings["part"] == "train" and source.held_out != "nothing"
+        held = source.episodes("validation", *shape, settings["seed"], episodes) if fresh else []
+        image_set = source.part(settings["part"])
         check_episode(image_set, *shape)
         if settings["turns"]:
             image_set = quarter_turns(image_set)
@@ -368,10 +346,10 @@ def _train(
         losses = learner.train(image_set, *learners.begin(learner, settings, out, every))
         if distributed.is_first():
             result = {"learner": name, "model": str(out / "model.safetensors"), "loss": losses[-1]}
-            # No class is left to be judged by where all were trained on.
-            fresh = settings["part"] == "train"
-            found = _measure(learner, judged) if fresh else {**UNASKED, "trials": 0}
-            _report({**result, "part": "validation" if fresh else None, **found}, as_json)
+            if source.held_out:
+                result["held_out"] = source.held_out if fresh else "nothing"
+            found = _measure(learner, held) if fresh else {**UNASKED, "trials": 0}
+            report({**result, "part": "validation" if fresh else None, **found}, as_json)
 
 
 def _train_experiment(
@@ -383,13 +361,13 @@ def _train_experiment(
     device: str | None,
     **options: Any,
 ) -> None:
-    with _failing_well(device), distributed.processes():
+    with failing_well(device), distributed.processes():
         settings = {"learner": name, **options}
         experiment = experiments.build(settings)
         losses = experiment.train(*learners.begin(experiment, settings, out, every))
         if distributed.is_first():
             result = {"model": str(out / "model.safetensors"), "loss": losses[-1]}
-            _report({**_measured(experiment, settings, episodes, VALIDATION), **result}, as_json)
+            report({**_measured(experiment, settings, episodes, VALIDATION), **result}, as_json)
 
 
 def _measured(experiment: Experiment, settings: dict, tasks: int, seed: int) -> dict:
@@ -397,119 +375,20 @@ def _measured(experiment: Experiment, settings: dict, tasks: int, seed: int) -> 
     return {**result, **UNASKED, **experiment.measure(tasks, seed)}
 
 
-def _episodes(
-    settings: dict, part: str, ways: int, shots: int, queries: int, seed: int, episodes: int,
-    data: str | None = None, folder: Path | None = None, within: bool = False,
-) -> list[Episode]:  # fmt: skip
-    data = data or settings["data"]
-    folder = folder or (settings["data_folder"] if data == settings["data"] else None)
-    # Checkpoints from before there were two splits do not name theirs.
-    split = settings.get("split", "alphabets") if data == settings["data"] else "alphabets"
-    image_set = load_part(data, part, settings["size"], folder, split)
-    task = task_source(image_set, ways, shots, queries, Generator().manual_seed(seed))
-    return [task(within) for _ in range(episodes)]
-
-
 def _measure(learner: learners.Learner, episodes: list[Episode]) -> dict:
-    return _judged([(learner.classify(e) == e.query_y).tolist() for e in episodes])
+    return judged([(learner.classify(e) == e.query_y).tolist() for e in episodes])
 
 
-def _judged(right: list[list[bool]]) -> dict:
-    """Return accuracy, error and interval; the trials of each episode are right or wrong.
-
-    The interval is over the episodes, or with one episode over its trials. How many were right in
-    each episode is kept too, so that two learners can be compared task by task.
-    """
-    trials = sum(map(len, right))
-    values = right[0] if len(right) == 1 else [sum(one) / len(one) for one in right]
-    accuracy = sum(map(sum, right)) / trials
-    return {
-        "accuracy": accuracy,
-        "error_percent": 100 * (1 - accuracy),
-        "trials": trials,
-        "ci95": estimate([float(v) for v in values]).interval if len(values) > 1 else None,
-        "right_by_task": [sum(one) for one in right],
-    }
-
-
-def _queries(
-    folder: Path, classes: list[str], read: dict
-) -> tuple[list[str], Tensor, Tensor | None]:
-    """Return names, images and labels of the queries; labels are None for a folder of images."""
-    if not any(entry.is_dir() for entry in entries(folder)):
-        return *flat_folder(folder, **read), None
-    groups = image_folder(folder, **read)
-    unknown = [name for name in groups if name not in classes]
-    if unknown:
+def _check_same_parts(trained: list[learners.Settings]) -> None:
+    if len({settings.get("split", "alphabets") for settings in trained}) > 1:
+        raise click.UsageError("the checkpoints must have been trained with the same --split")
+    dealt = [json.dumps(s["data_set"]["parts"]) for s in trained if "data_set" in s]
+    if len(set(dealt)) > 1:
         raise click.UsageError(
-            f"--query holds the class folder {unknown[0]}, which --support lacks; "
-            f"it has {', '.join(classes)}"
-        )
-    files = [f"{name}/{file.name}" for name in groups for file in entries(folder / name)]
-    labels = [classes.index(name) for name, images in groups.items() for _ in images]
-    images = torch.cat(list(groups.values()))
-    return files, images, torch.tensor(labels, device=images.device)
-
-
-def _check_ways(settings: dict, ways: int) -> None:
-    if settings["learner"] in learners.FIXED_WAYS and ways != settings["ways"]:
-        raise click.UsageError(
-            f"this {settings['learner']} was trained for {settings['ways']} classes in a task, "
-            f"and cannot tell {ways} apart; train one with --ways {ways}, or use siamese or "
-            "protonet, which take any number"
+            "the checkpoints must have been trained on the same classes and images of the folder, "
+            "but what one was trained on, another is to be tested on"
         )
 
 
-def _report(result: dict, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(result))
-        return
-    for line in result.pop("predictions", []):
-        click.echo(f"{line['file']}: {line['class']}")
-    if result["accuracy"] is not None:
-        within = "" if result["ci95"] is None else f" ± {100 * result['ci95']:.1f}"
-        click.echo(
-            f"{result['learner']}: accuracy {100 * result['accuracy']:.1f}{within} %, "
-            f"error {result['error_percent']:.1f} %, {result['trials']} trials"
-        )
-    for name, row in result.get("learners", {}).items():
-        click.echo(
-            f"{name}: accuracy {100 * row['accuracy']:.1f} ± {100 * row['ci95']:.1f} %, "
-            f"{row['task_ms']:.0f} ms a task, {row['peak_mib']:.0f} MiB, "
-            f"{row['parameters']:,} weights"
-        )
-    for shots, errors in result.get("mse_by_shots_and_steps", {}).items():
-        by_step = ", ".join(f"{_shown(errors[step])} after {step}" for step in (0, 1, 5, 10))
-        click.echo(f"waves, {shots} points: mean squared error {by_step} steps")
-    for name, race in result.get("losses", {}).items():
-        steps = race.pop("steps")
-        ends = ", ".join(f"{who} {_shown(found['end'])}" for who, found in race.items())
-        click.echo(f"{name}: loss after {steps} steps: {ends}")
-    for number, found in enumerate(result.get("gains", []), start=1):
-        click.echo(f"policy {number}: gain {_shown(found)}")
-    if "model" in result:
-        click.echo(f"model: {result['model']}")
-
-
-def _shown(found: dict) -> str:
-    return "not finite" if found["mean"] is None else f"{found['mean']:.3g}"
-
-
-@contextmanager
-def _failing_well(named_device: str | None) -> Iterator[None]:
-    """Choose the device, and turn what goes wrong into a message and an exit code."""
-    try:
-        if named_device:
-            os.environ["META_LIB_DEVICE"] = named_device
-        device()
-        yield
-    except (NotACheckpoint, NotAnImage, NotOmniglot, OSError, FloatingPointError) as error:
-        raise click.ClickException(str(error)) from error
-    except (MemoryError, OverflowError, RuntimeError) as error:  # what does not fit into memory
-        raise click.ClickException(f"PyTorch cannot compute this: {error}") from error
-    except (ValueError, TypeError) as error:
-        raise click.UsageError(str(error)) from error
-    except KeyboardInterrupt as error:
-        raise click.ClickException(
-            "stopped; to go on from the last checkpoint give the same command again"
-        ) from error
+meta_lib.add_command(classify)
+meta_lib.add_command(export)

@@ -5,7 +5,8 @@ pixels, and a network trained from scratch on the support set. Part 5, "How far 
 """
 
 import os
-from collections.abc import Callable, Mapping
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -21,6 +22,7 @@ from meta_lib.tasks.episodes import Episode
 
 Path = str | os.PathLike
 
+UNTRAINED = PIXELS, SCRATCH = "pixels", "from scratch"
 FROM_SCRATCH = [(alpha, steps) for alpha in (0.1, 0.3, 1.0) for steps in (5, 20, 50)]
 """The rates and numbers of steps that the network from scratch may choose from."""
 
@@ -41,29 +43,54 @@ def from_scratch(settings: Settings, alpha: float, steps: int) -> Learner:
     return learners.build(untrained)
 
 
-def compare(
-    trained: Mapping[str, Path], validation: list[Episode], test: list[Episode], shape: Settings
-) -> dict[str, dict[str, Any]]:
-    """Return for each learner its accuracy on the test episodes, and its cost, by name.
+def names(paths: Iterable[Path]) -> dict[str, Path]:
+    """Return checkpoints by name: the ends of their paths, as long as it takes to differ.
 
-    `trained` gives checkpoints by name, to which "pixels" and "from scratch" are added; `shape` is
-    the `ways` and `filters` of the latter's network, whose rate and steps are chosen on the
-    validation episodes. Of each: `accuracy` and `ci95`; `right_by_task`, how many queries of each
-    task it answered rightly; `parameters`, how many weights it has;
-    `task_ms`, the median time in milliseconds that an episode takes, its adaptation included;
-    `peak_mib`, what an episode adds to the memory in use; and `choice`, what was chosen.
+    None is named as one of the learners that have learned nothing.
+    """
+    whole = {pathlib.Path(path).resolve(): path for path in paths}
+
+    def end(path: pathlib.Path, length: int) -> str:
+        return pathlib.Path(*path.parts[-length:]).as_posix()
+
+    found: dict[str, Path] = {}
+    for path, given in whole.items():
+        others = [other for other in whole if other != path]
+        lengths = range(1, len(path.parts) + 1)
+        free = [
+            n for n in lengths if end(path, n) not in {*UNTRAINED, *(end(o, n) for o in others)}
+        ]
+        found[end(path, free[0])] = given
+    return found
+
+
+def compare(
+    trained: Mapping[str, Path], tasks: Callable[[str, Settings], list[Episode]], shape: Settings
+) -> dict[str, dict[str, Any]]:
+    """Return for each learner its accuracy on the same test episodes, and its cost, by name.
+
+    `trained` gives checkpoints by name, to which "pixels" and "from scratch" are added. `tasks`
+    gives the episodes of a part of the data, with images of the size that a learner's settings
+    name. `shape` is the size of those two, and the `ways` and `filters` of the latter's network,
+    whose rate and steps are chosen on the part "validation". Of each: `accuracy` and `ci95`;
+    `right_by_task`, how many queries of each task it answered correctly; `parameters`, how many
+    weights it has; `task_ms`, the median time in milliseconds that an episode takes, its adaptation
+    included; `peak_mib`, what an episode adds to the memory in use; and `choice`, what was chosen.
 
     Raises as `learners.load_learner` does.
     """
+    validation = tasks("validation", shape)
     best = max(FROM_SCRATCH, key=lambda choice: _mean(from_scratch(shape, *choice), validation))
-    rows: dict[str, tuple[Callable[..., Learner], tuple]] = {
-        "pixels": (pixels, (shape,)),
-        "from scratch": (from_scratch, (shape, *best)),
+    rows: dict[str, tuple[Callable[..., Learner], tuple, Settings]] = {
+        PIXELS: (pixels, (shape,), shape),
+        SCRATCH: (from_scratch, (shape, *best), shape),
     }
-    rows |= {name: (_load, (path,)) for name, path in trained.items()}
+    rows |= {
+        name: (_load, (path,), learners.load_learner(path)[1]) for name, path in trained.items()
+    }
     found: dict[str, dict[str, Any]] = {}
-    for name, (make, of) in rows.items():
-        learner = make(*of)
+    for name, (make, of, settings) in rows.items():
+        learner, test = make(*of), tasks("test", settings)
         by_task = accuracies(learner.classify, test)
         right = estimate(by_task)
         found[name] = {
@@ -77,7 +104,7 @@ def compare(
             "task_ms": 1000 * median_seconds(partial(learner.classify, test[0])),
             "peak_mib": peak_memory(torch.get_num_threads(), _answering, make, of, test[0]),
         }
-    found["from scratch"]["choice"] = {"alpha": best[0], "steps": best[1]}
+    found[SCRATCH]["choice"] = {"alpha": best[0], "steps": best[1]}
     return found
 
 

@@ -41,6 +41,10 @@ MEASURES: dict[str, Callable[[Settings], siamese.Measure]] = {
     "cosine": lambda s: siamese.Contrastive(siamese.cosine_distance, s["margin"]),
     "weighted-l1": lambda s: siamese.WeightedL1(s["features"]),
 }
+DISTANCES: dict[str, siamese.Distance] = {
+    "euclidean": siamese.euclidean_distance,
+    "cosine": siamese.cosine_distance,
+}
 LOGITS = {"euclidean": prototypes.euclidean_logits, "cosine": prototypes.cosine_logits}
 
 
@@ -49,8 +53,9 @@ class Learner(NamedTuple):
 
     `weights` and `buffers` are its tensors by name, as they stand in its checkpoint. `train` takes
     an image set, a generator and a run and returns the losses. `classify` goes from an episode to
-    the labels of its queries. `embed` goes from images to feature vectors, in learners of a metric;
-    the others have none.
+    the labels of its queries. Learners of a metric have more: `embed` goes from images to feature
+    vectors, by a `network`; a `measure` says how far apart two are; and a query has the class of
+    the nearest image, or `by_means` of the nearest mean of a class.
     """
 
     weights: dict[str, Tensor]
@@ -58,6 +63,9 @@ class Learner(NamedTuple):
     train: Callable[[ImageSet, Generator, Run], list[float]]
     classify: Callable[[Episode], Tensor]
     embed: Callable[[Tensor], Tensor] | None = None
+    network: nn.Module | None = None
+    measure: siamese.Distance | None = None
+    by_means: bool = False
 
 
 def siamese_network(settings: Settings) -> Learner:
@@ -67,7 +75,8 @@ def siamese_network(settings: Settings) -> Learner:
     all pairs of its tasks' images, with a `scale`. It answers by the mean embedding of each image
     and `copies` redrawn ones.
 
-    Raises ValueError for a softmax with another measure than "cosine".
+    Raises ValueError for a softmax with another measure than "cosine", and for copies of images in
+    colour, which cannot be redrawn.
     """
     network, copies = _embedding(settings), settings["copies"]
     measure = MEASURES[settings["measure"]](settings)
@@ -75,6 +84,8 @@ def siamese_network(settings: Settings) -> Learner:
         raise ValueError(
             f"measure must be cosine for the loss softmax, but was {settings['measure']}"
         )
+    if copies and _channels(settings) != 1:
+        raise ValueError("copies must be left out with 3 channels: what is redrawn is ink")
     weights: dict[str, Tensor] = dict(network.named_parameters())
     weights.update(measure.named_parameters(prefix="measure"))
 
@@ -102,7 +113,8 @@ def siamese_network(settings: Settings) -> Learner:
 
     embed: Any = partial(all_pairs.embed_copies, network, copies=copies) if copies else network
     classify = partial(siamese.classify, embed, measure=measure)
-    return Learner(weights, dict(network.named_buffers()), train, classify, embed)
+    buffers = dict(network.named_buffers())
+    return Learner(weights, buffers, train, classify, embed, network, measure)
 
 
 def prototypical_network(settings: Settings) -> Learner:
@@ -116,7 +128,7 @@ def prototypical_network(settings: Settings) -> Learner:
         )
 
     classify = partial(prototypes.classify, network, logits=logits)
-    return _of_metric(network, train, classify)
+    return _of_means(network, train, classify, DISTANCES[settings["distance"]])
 
 
 def pretrained_network(settings: Settings) -> Learner:
@@ -135,7 +147,8 @@ def pretrained_network(settings: Settings) -> Learner:
             _redraw(settings, generator),
         )
 
-    return _of_metric(network, train, partial(prototypes.classify, network))
+    classify = partial(prototypes.classify, network)
+    return _of_means(network, train, classify, siamese.euclidean_distance)
 
 
 def maml_learner(settings: Settings) -> Learner:
@@ -152,9 +165,11 @@ def maml_learner(settings: Settings) -> Learner:
     classes.
     """
     if settings.get("network") == "pooled":
-        network = pooled_network(settings["filters"], settings["ways"], settings["size"])
+        network = pooled_network(
+            settings["filters"], settings["ways"], settings["size"], _channels(settings)
+        )
     else:
-        network = conv_network(settings["ways"], settings["filters"])
+        network = _classifier(settings)
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
     head = str(len(network) - 1)
     alpha: maml.Alpha = settings["alpha"]
@@ -224,7 +239,7 @@ def take_body(network: nn.Sequential, embedding: dict[str, Tensor]) -> None:
 
 def lstm_learner(settings: Settings) -> Learner:
     """Build the gated LSTM: `ways`, `filters`, `hidden`, `steps`, `tasks`, `beta`."""
-    network = conv_network(settings["ways"], settings["filters"])
+    network = _classifier(settings)
     loss, like = loss_of(network, F.cross_entropy), parameters_of(network)
     optimizer = gated_optimizer.GatedOptimizer(flatten(like), settings["hidden"])
 
@@ -272,7 +287,8 @@ def begin(
     The folder is the training's own. A checkpoint falls on every `every`-th iteration.
     """
     generator = Generator().manual_seed(settings["seed"])
-    return generator, Run(folder, settings, every, {"tasks": generator}, learner.buffers)
+    generators, free = {"tasks": generator}, ("data_folder",)
+    return generator, Run(folder, settings, every, generators, learner.buffers, free)
 
 
 def load(path: str | os.PathLike, **changes: Any) -> tuple[Learner | Experiment, Settings]:
@@ -312,22 +328,46 @@ def load_learner(path: str | os.PathLike, **changes: Any) -> tuple[Learner, Sett
     return learner, settings
 
 
-def _of_metric(
+def check_ways(settings: Settings, ways: int) -> None:
+    """Raise ValueError if a learner of these settings cannot tell so many classes apart."""
+    if settings["learner"] in FIXED_WAYS and ways != settings["ways"]:
+        raise ValueError(
+            f"this {settings['learner']} was trained for {settings['ways']} classes in a task, "
+            f"and cannot tell {ways} apart; train one with --ways {ways}, or use siamese or "
+            "protonet, which take any number"
+        )
+
+
+def _of_means(
     network: nn.Module,
     train: Callable[[ImageSet, Generator, Run], list[float]],
     classify: Callable[[Episode], Tensor],
+    measure: siamese.Distance,
 ) -> Learner:
     """Return the learner whose tensors are the network's, and whose embedding is its output."""
     weights, buffers = network.named_parameters(), network.named_buffers()
-    return Learner(dict(weights), dict(buffers), train, classify, network)
+    return Learner(
+        dict(weights), dict(buffers), train, classify, network, network, measure, by_means=True
+    )
 
 
 def _embedding(settings: Settings) -> nn.Sequential:
+    channels = _channels(settings)
     if settings["network"] == "pooled":
-        network = pooled_network(settings["filters"])
+        network = pooled_network(settings["filters"], channels=channels)
     else:
-        network = conv_network(settings["features"], settings["filters"], running_statistics=True)
+        network = conv_network(
+            settings["features"], settings["filters"], running_statistics=True, channels=channels
+        )
     return network.eval()
+
+
+def _classifier(settings: Settings) -> nn.Sequential:
+    return conv_network(settings["ways"], settings["filters"], channels=_channels(settings))
+
+
+def _channels(settings: Settings) -> int:
+    return settings.get("channels", 1)  # older checkpoints do not name theirs
 
 
 def _sampler(
@@ -371,8 +411,14 @@ def _check_same_classes(one: Settings, other: Settings) -> None:
 
 
 def _redraw(settings: Settings, generator: Generator) -> Callable[[Tensor], Tensor] | None:
-    """Return what gives images another hand, or None without `distort`."""
+    """Return what gives images another hand, or None without `distort`.
+
+    Raises ValueError for images in colour: what is shifted in from beside them is 0, paper for ink
+    and black for colours.
+    """
     if not settings["distort"]:
         return None
+    if _channels(settings) != 1:
+        raise ValueError("distort must be left out with 3 channels: it redraws ink")
     how = dict(generator=generator, strength=settings["distort"], bend=settings["bend"])
     return partial(other_hand, **how)

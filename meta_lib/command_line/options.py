@@ -1,5 +1,6 @@
 """The options of the command line: what each takes, and what it says of itself."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import click
 from meta_lib.tasks.parts import DATA_SETS, SPLITS
 
 COUNT = click.IntRange(min=1)
+SEVERAL = click.IntRange(min=2)
 SEED = click.IntRange(0, 2**63 - 1)
 EXISTING = click.Path(exists=True, path_type=Path)
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 class Number(click.ParamType):
@@ -40,6 +43,17 @@ STRENGTH = Number("a finite number of at least 0", lambda number: 0 <= number < 
 SHARE = Number("a number from 0 to 1", lambda number: 0 <= number <= 1)
 
 
+def numbers(name: str, text: str) -> tuple[float, ...]:
+    """Return the finite numbers of a list with commas. Raises ValueError, with the name."""
+    try:
+        found = tuple(float(each) for each in text.split(","))
+    except ValueError:
+        found = ()
+    if not found or not all(map(math.isfinite, found)):
+        raise ValueError(f"{name} must be finite numbers with commas between, but was {text!r}")
+    return found
+
+
 def options(*wanted: Callable) -> Callable:
     """Return a decorator that adds the options to a command, in this order."""
 
@@ -62,8 +76,11 @@ DATA = options(
         "downloaded once), or the folder of your images, one folder a class.",
     ),
 )  # fmt: skip
+SKIP = click.option("--skip-unreadable", "skip", is_flag=True,
+                    help="Pass over the files of an image folder that cannot be read, and name "
+                    "them.")  # fmt: skip
 EPISODE = options(
-    click.option("--ways", type=COUNT, default=5, show_default=True, help="Classes in a task."),
+    click.option("--ways", type=SEVERAL, default=5, show_default=True, help="Classes in a task."),
     click.option("--shots", type=COUNT, default=1, show_default=True,
                  help="Labelled images of each class."),
 )  # fmt: skip
@@ -86,6 +103,7 @@ RUN = options(
 )  # fmt: skip
 IMAGES = options(
     DATA,
+    SKIP,
     click.option("--part", type=click.Choice(["train", "all"]), default="train", show_default=True,
                  help="Train on the training part or, for a test with classes of its own such as "
                  "the official runs, on all classes."),
@@ -101,6 +119,9 @@ IMAGES = options(
                  help="How much it is bent then."),
     click.option("--size", type=click.IntRange(min=4), default=28, show_default=True,
                  help="Height and width of the images, in pixels."),
+    click.option("--channels", type=click.Choice(["1", "3"]), default="1", show_default=True,
+                 callback=lambda _context, _option, value: int(value),
+                 help="1 for ink on paper, 3 for colours, of glyphs or of your own images."),
     click.option("--filters", type=COUNT, default=64, show_default=True,
                  help="Filters in each layer of the network."),
 )  # fmt: skip

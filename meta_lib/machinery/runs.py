@@ -58,7 +58,8 @@ class Run:
     clip and decay. A checkpoint falls on every `every`-th iteration. To go on as if nothing had
     happened, a run must hold all that changes besides the weights, each under a name: the
     `generators` that the loss draws from, and the `buffers`, tensors that change in place such as
-    a network's running statistics, `dict(network.named_buffers())`.
+    a network's running statistics, `dict(network.named_buffers())`. The settings that `free` names
+    may be others when the run goes on: where things lie.
     """
 
     folder: str | os.PathLike
@@ -66,6 +67,7 @@ class Run:
     every: int = 100
     generators: dict[str, Generator] = field(default_factory=dict)
     buffers: dict[str, Tensor] = field(default_factory=dict)
+    free: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -98,7 +100,7 @@ def resume(
         _claim(run.path)
         save(run, weights, optimizer, settings, 0)
     saved = unpack(distributed.from_first(file.read_bytes), file)
-    _check_config(file, saved, config)
+    _check_config(file, saved, config, run.free)
     _restore(file, saved, run, weights, optimizer)
     losses = _losses(run.path / LOG, saved.iteration)
     if distributed.is_first():
@@ -314,11 +316,11 @@ def _claim(folder: Path) -> None:
             )
 
 
-def _check_config(file: Path, saved: Saved, config: Config) -> None:
+def _check_config(file: Path, saved: Saved, config: Config, free: tuple[str, ...]) -> None:
     differing = [
         name
         for name in sorted(saved.config.keys() | config.keys())
-        if saved.config.get(name) != config.get(name)
+        if saved.config.get(name) != config.get(name) and name not in free
     ]
     # Without decay no step depends on how many there will be.
     if differing == ["iterations"] and not config["decay"] and config["block"] == 1:

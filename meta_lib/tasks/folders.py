@@ -1,19 +1,24 @@
 """Image folders: a user's own images, and how an image file becomes ink on paper.
 
-Every image set of the book is grey with ink 1 on paper 0. Pictures come otherwise: in colour, of
-any shape, light on dark, on paper that a camera saw as grey. `read_ink` makes them alike, and with
-`clean` it evens out the light and cuts a sign out of its sheet. Used in part 5, "Few-shot
-character recognition" and "Your own images".
+The book's image sets are grey with ink 1 on paper 0. Pictures come otherwise: in colour, of any
+shape, light on dark, on paper that a camera saw as grey. `read_ink` makes them alike, and with
+`clean` it evens out the light and cuts a sign out of its sheet; `read_colours` keeps the colours as
+they are. Used in part 5, "Few-shot character recognition" and "Your own images".
 """
 
 import io
 import os
+import unicodedata
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from meta_lib.machinery import checks
@@ -21,7 +26,17 @@ from meta_lib.tasks.draws import placed
 from meta_lib.tasks.episodes import ImageSet
 
 # Named one by one, because Pillow's list has kinds that start other programs.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+FORMATS: tuple[str, ...] = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+if find_spec("pillow_heif"):  # the photographs of some telephones
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+    FORMATS = (*FORMATS, "HEIF")
+LEFT_BEHIND = {
+    "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "@eadir", "__macosx", "$recycle.bin",
+    "system volume information",
+}  # fmt: skip
+"""What systems leave in folders, in small letters; the hidden ones besides."""
 MAX_PIXELS = 50_000_000
 CLEAN_SIDE = 512
 PAPER_SIDE = 48
@@ -32,21 +47,60 @@ class NotAnImage(ValueError):
     """A file that should be an image is something else, or is damaged."""
 
 
-def image_folder(path: str | os.PathLike, size: int = 28, clean: bool = False) -> ImageSet:
-    """Return {folder name: images (samples, 1, size, size)}: one folder a class, ordered by name.
+class Pictures(NamedTuple):
+    """The files of a folder, ordered by name, and their images (files, channels, size, size)."""
 
-    Every file in a class's folder must be an image that `read_ink` can read, of any size and
-    colour. Hidden files, and files beside the class folders, are passed over.
+    files: list[Path]
+    images: Tensor
+
+
+def image_folder(
+    path: str | os.PathLike, size: int = 28, clean: bool = False, channels: int = 1
+) -> ImageSet:
+    """Return {folder name: images (samples, channels, size, size)}, one folder a class, by name.
+
+    With one channel the images are grey, as `read_ink` reads them; with 3 they are in colour, as
+    `read_colours` does. Raises as `labelled` does.
+    """
+    return {name: found.images for name, found in labelled(path, size, clean, channels).items()}
+
+
+def labelled(
+    path: str | os.PathLike,
+    size: int = 28,
+    clean: bool = False,
+    channels: int = 1,
+    unread: list[str] | None = None,
+) -> dict[str, Pictures]:
+    """Return {folder name: pictures}: one folder a class, ordered by name.
+
+    Every file in a class's folder must be an image, of any size and colour. Hidden files, what
+    systems leave behind, and files beside the class folders are passed over. Names are in Unicode's
+    composed form (NFC), so that a folder is the same on every system. Where a list `unread` is
+    given, a file that cannot be read is passed over, and what is wrong with it is put there.
 
     Raises FileNotFoundError or NotADirectoryError if there is no folder `path`, TypeError or
-    ValueError unless `size` is a whole number of at least 4, and, naming the folder or file,
-    ValueError if there are no class folders or one of them is empty, NotAnImage if a file is none.
+    ValueError unless `size` is a whole number of at least 4 and `channels` 1 or 3 (with `clean`,
+    1), and, naming the folder or file, ValueError if there are no class folders, two of one name,
+    or one without images, NotAnImage if files are none: all of them in one list.
     """
-    checks.whole_number("size", size, at_least=4)
-    classes = [entry for entry in entries(Path(path)) if entry.is_dir()]
-    if not classes:
+    _check_reading(size, clean, channels)
+    folders = [entry for entry in entries(Path(path)) if entry.is_dir()]
+    if not folders:
         raise ValueError(f"{path} must hold one folder of images for each class, but holds none")
-    return {folder.name: flat_folder(folder, size, clean)[1] for folder in classes}
+    names = [composed(folder.name) for folder in folders]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{path} must hold each class once, but holds two folders {name!r}")
+    wrong: list[str] = []
+    found = {
+        name: _pictures(folder, size, clean, channels, wrong)
+        for name, folder in zip(names, folders, strict=True)
+    }
+    _settle(wrong, unread)
+    for name, folder in zip(names, folders, strict=True):
+        _some(folder, found[name])
+    return found
 
 
 def flat_folder(
@@ -54,17 +108,70 @@ def flat_folder(
 ) -> tuple[list[str], Tensor]:
     """Return the names and images (samples, 1, size, size) of a folder's files, ordered by name.
 
-    For images without classes, such as queries. Raises as `image_folder` does.
+    For images without classes, such as queries. Raises as `unlabelled` does.
     """
+    found = unlabelled(path, size, clean)
+    return [file.name for file in found.files], found.images
+
+
+def unlabelled(
+    path: str | os.PathLike,
+    size: int = 28,
+    clean: bool = False,
+    channels: int = 1,
+    unread: list[str] | None = None,
+) -> Pictures:
+    """Return the pictures of a folder without class folders. Raises as `labelled` does."""
+    _check_reading(size, clean, channels)
+    wrong: list[str] = []
+    found = _pictures(Path(path), size, clean, channels, wrong)
+    _settle(wrong, unread)
+    _some(Path(path), found)
+    return found
+
+
+def _check_reading(size: int, clean: bool, channels: int) -> None:
     checks.whole_number("size", size, at_least=4)
-    files = entries(Path(path))
-    if not files:
-        raise ValueError(f"{path} must hold images, but is empty")
-    for file in files:
+    if channels not in (1, 3):
+        raise ValueError(f"channels must be 1 or 3, but was {channels}")
+    if clean and channels != 1:
+        raise ValueError("clean must be left out with 3 channels: it cuts out ink, which is grey")
+
+
+def _pictures(folder: Path, size: int, clean: bool, channels: int, wrong: list[str]) -> Pictures:
+    """Return what can be read, and put what is wrong with the others into the list."""
+    files, images = [], []
+    for file in entries(folder):
         if file.is_dir():
-            raise ValueError(f"{path} must hold nothing but images, but holds a folder {file.name}")
-    images = [read_ink(file.read_bytes(), size, str(file), clean=clean) for file in files]
-    return [file.name for file in files], placed(torch.from_numpy(np.stack(images))[:, None])
+            raise ValueError(
+                f"{folder} must hold nothing but images, but holds a folder {file.name}"
+            )
+        try:
+            content = file.read_bytes()
+            if channels == 3:
+                images.append(read_colours(content, size, str(file)))
+            else:
+                images.append(read_ink(content, size, str(file), clean=clean)[None])
+            files.append(file)
+        except (NotAnImage, PermissionError) as error:
+            wrong.append(str(error))
+    none = torch.empty(0, channels, size, size)
+    return Pictures(files, placed(torch.from_numpy(np.stack(images)) if images else none))
+
+
+def _settle(wrong: list[str], unread: list[str] | None) -> None:
+    """Note what could not be read where that is asked for, else raise it, all in one list."""
+    if unread is not None:
+        unread += wrong
+    elif wrong:
+        many = f"{len(wrong)} files cannot be read:\n  " if len(wrong) > 1 else ""
+        raise NotAnImage(many + "\n  ".join(wrong))
+
+
+def _some(folder: Path, found: Pictures) -> None:
+    if not found.files:
+        how = "holds none that can be read" if entries(folder) else "is empty"
+        raise ValueError(f"{folder} must hold images, but {how}")
 
 
 def read_ink(
@@ -87,34 +194,76 @@ def read_ink(
     shadow is no ink; and the picture is cut so that the ink's longer side is 65 % of the square.
 
     Raises NotAnImage, with the `name`, if the bytes are not a whole image in one of the formats,
-    or hold more than `max_pixels`.
+    hold more than `max_pixels`, or are so long and thin that less than a pixel's width is left.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=formats) as image:
-                if image.width * image.height > max_pixels:
-                    raise ValueError(f"it has more than {max_pixels:,} pixels")
-                grey = _grey(ImageOps.exif_transpose(image))
-        if clean:
-            grey = _cleaned(grey)
+    with _opened(content, name, formats, max_pixels) as image:
+        grey = _cleaned(_grey(image)) if clean else _grey(image)
+        _check_sides(grey, size)
         pixels = np.asarray(grey)
-        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-        paper = int(np.median(border))
+        paper = int(np.median(_border(pixels)))
         square = ImageOps.pad(grey, (size, size), Image.Resampling.BILINEAR, color=paper)
-    except Exception as error:  # Pillow's decoders raise errors of every kind on damaged files.
-        raise NotAnImage(f"{name} cannot be read as an image ({error})") from error
     shades = np.asarray(square, dtype=np.float64)
     if paper < 128:
         shades, paper = 255 - shades, 255 - paper
     return (1 - shades / paper).clip(min=0)
 
 
+def read_colours(content: bytes, size: int, name: str) -> np.ndarray:
+    """Return the image in an image file's bytes in its colours, (3, size, size), from 0 to 1.
+
+    It is made square as `read_ink` does, with the median colour of its border. Raises as that does.
+    """
+    with _opened(content, name, FORMATS, MAX_PIXELS) as image:
+        colours = _on_white(image)
+        if not colours.mode.startswith("RGB"):
+            colours = (_grey(image) if _is_deep(image) else colours).convert("RGB")
+        _check_sides(colours, size)
+        border = tuple(np.median(_border(np.asarray(colours)), axis=0).astype(int).tolist())
+        square = ImageOps.pad(colours, (size, size), Image.Resampling.BILINEAR, color=border)
+    return np.asarray(square, dtype=np.float64).transpose(2, 0, 1) / 255
+
+
+@contextmanager
+def _opened(
+    content: bytes, name: str, formats: list[str] | tuple[str, ...], max_pixels: int
+) -> Iterator[Image.Image]:
+    """Open an image as its camera was held; whatever is wrong with it becomes NotAnImage."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content), formats=formats) as image:
+                if image.width * image.height > max_pixels:
+                    raise ValueError(f"it has more than {max_pixels:,} pixels")
+                yield ImageOps.exif_transpose(image)
+    except Exception as error:  # Pillow's decoders raise errors of every kind on damaged files.
+        reason = str(error)
+        if isinstance(error, UnidentifiedImageError):
+            reason = f"it is none of {', '.join(formats)}"
+            if name.lower().endswith((".heic", ".heif")) and "HEIF" not in formats:
+                reason += "; install pillow-heif for photographs of this kind, or save it as JPEG"
+        raise NotAnImage(f"{name} cannot be read as an image ({reason})") from error
+
+
+def _border(pixels: np.ndarray) -> np.ndarray:
+    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+
+
+def _check_sides(image: Image.Image, size: int) -> None:
+    """Refuse what is so long and thin that in the square not one pixel's width would be left."""
+    if size * min(image.size) < max(image.size):
+        raise ValueError(
+            f"its sides of {image.width} and {image.height} pixels are too unequal for a square of "
+            f"{size}: cut out what is to be seen"
+        )
+
+
 def _cleaned(grey: Image.Image) -> Image.Image:
     """Return dark ink on white paper under even light, cut out of its sheet with a margin."""
-    grey.thumbnail((CLEAN_SIDE, CLEAN_SIDE))
+    # A long and thin picture must keep what is on its short side.
+    longest = max(CLEAN_SIDE, PAPER_SIDE * max(grey.size) // min(grey.size))
+    grey.thumbnail((longest, longest))
     shades = np.asarray(grey)
-    if np.median(np.concatenate([shades[0], shades[-1], shades[:, 0], shades[:, -1]])) < 128:
+    if np.median(_border(shades)) < 128:
         shades = 255 - shades
     # The lightest shade nearby is looked for on a small copy: a wide filter on many pixels is slow.
     small = Image.fromarray(shades).resize((PAPER_SIDE, PAPER_SIDE), Image.Resampling.BOX)
@@ -130,21 +279,43 @@ def _cleaned(grey: Image.Image) -> Image.Image:
 
 
 def _grey(image: Image.Image) -> Image.Image:
-    # Pillow's own conversion of deeper pixels to 8 bits makes nearly all of them white.
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if _is_deep(image):
+        # Pillow's own conversion of deeper pixels to 8 bits makes nearly all of them white. And a
+        # file of 16 bits may hold 12 of them only.
+        deep = np.asarray(image)
+        bits = max(8, int(deep.max()).bit_length())
+        return Image.fromarray((deep >> bits - 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ValueError("its pixels have 32 bits; 8 or 16 are allowed")
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("L")
+    return _on_white(image).convert("L")
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode.startswith("I;16")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Return the image with white where it is transparent."""
+    if "A" not in image.getbands() and "transparency" not in image.info:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+def composed(name: str) -> str:
+    """Return a name in Unicode's composed form: some systems take an accent apart, others do not.
+
+    Part 5, "Your own images".
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def entries(folder: Path) -> list[Path]:
-    """Return what is in a folder and not hidden, ordered by name."""
+    """Return what is in a folder, ordered by name, but nothing hidden or left by a system."""
     if not folder.exists():
         raise FileNotFoundError(f"there is no folder {folder}")
     if not folder.is_dir():
         raise NotADirectoryError(f"{folder} must be a folder of images, but is a file")
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    found = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    wanted = [entry for entry in found if entry.name.lower() not in LEFT_BEHIND]
+    return sorted(wanted, key=lambda entry: composed(entry.name))

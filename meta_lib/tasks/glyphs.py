@@ -11,12 +11,15 @@ Tenenbaum's (2015), https://doi.org/10.1126/science.aab3050. Explained in part 1
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from meta_lib.machinery import checks
 from meta_lib.tasks.draws import normal, placed, uniform
 from meta_lib.tasks.episodes import ImageSet
 
+TEXTURE = 0.06
+"""How much the shades of paper and ink vary from place to place, in colour."""
 MAX_STROKES = 4
 POINTS_ON_STROKE = 40
 
@@ -37,6 +40,30 @@ def glyphs(classes: int, drawers: int = 20, size: int = 28, seed: int = 0) -> Im
         f"glyph {index}": _draw(drawers, size, Generator().manual_seed(1_000_003 * seed + index))
         for index in range(classes)
     }
+
+
+def in_colour(image_set: ImageSet, seed: int = 0) -> ImageSet:
+    """Return ink on paper (samples, 1, side, side) in colours, (samples, 3, side, side).
+
+    Each image gets a paper and an ink of its own, one light and one dark, and both a texture: as
+    if each had been drawn on another material. So the colour tells nothing of the class. The same
+    seed gives the same colours. Part 5, "Your own images".
+    """
+    generator = Generator().manual_seed(seed)
+    return {name: _coloured(images, generator) for name, images in image_set.items()}
+
+
+def _coloured(images: Tensor, generator: Generator) -> Tensor:
+    count, side = len(images), images.shape[-1]
+    light, dark = (
+        uniform(count, 3, 1, 1, generator=generator, low=low, high=low + 0.45) for low in (0.5, 0.0)
+    )
+    on_dark = (uniform(count, 1, 1, 1, generator=generator) < 0.25).to(images)
+    paper, ink = light.lerp(dark, on_dark), dark.lerp(light, on_dark)
+    coarse = normal(count, 1, -(-side // 4), -(-side // 4), generator=generator)
+    grain = F.interpolate(coarse, size=(side, side), mode="bilinear", align_corners=False)
+    fine = normal(count, 1, side, side, generator=generator)
+    return (paper.lerp(ink, images) + TEXTURE * (grain + fine / 3)).clamp(0, 1)
 
 
 def _draw(drawers: int, size: int, generator: Generator) -> Tensor:

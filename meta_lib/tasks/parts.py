@@ -10,7 +10,7 @@ from torch import Generator
 
 from meta_lib.tasks.episodes import ImageSet, groups, split_classes
 from meta_lib.tasks.folders import image_folder
-from meta_lib.tasks.glyphs import glyphs
+from meta_lib.tasks.glyphs import glyphs, in_colour
 from meta_lib.tasks.omniglot import omniglot
 
 DATA_SETS = ("glyphs", "omniglot", "folder")
@@ -27,6 +27,7 @@ def load_part(
     size: int = 28,
     folder: str | os.PathLike | None = None,
     split: str = "alphabets",
+    channels: int = 1,
 ) -> ImageSet:
     """Return one part of a data set, or with the part "all" the whole of it.
 
@@ -35,10 +36,12 @@ def load_part(
     Omniglot is dealt out by alphabets and a user's images by classes, always in the same way: 64 %
     for meta-training, 16 % for validation, 20 % for test. With the `split` "characters" Omniglot's
     characters are dealt out one by one, as in MAML's paper: that is easier, as a new character is
-    then of an alphabet that was trained on.
+    then of an alphabet that was trained on. With 3 `channels` glyphs and a user's images are in
+    colour.
 
-    Raises ValueError for another data set, part or split, "folder" without a folder, or the split
-    "characters" of anything but Omniglot; else as the data set's own function does.
+    Raises ValueError for another data set, part or split, "folder" without a folder, the split
+    "characters" of anything but Omniglot, or colours of Omniglot; else as the data set's own
+    function does.
     """
     if data not in DATA_SETS:
         raise ValueError(f"data must be one of {', '.join(DATA_SETS)}, but was {data!r}")
@@ -48,20 +51,27 @@ def load_part(
         raise ValueError(f"split must be one of {', '.join(SPLITS)}, but was {split!r}")
     if split == "characters" and data != "omniglot":
         raise ValueError(f"split must be alphabets for {data}; only omniglot has both")
+    if data == "omniglot" and channels != 1:
+        raise ValueError(f"channels must be 1 for omniglot, which has no colours, not {channels}")
     if data == "glyphs":
         wanted = PARTS if part == "all" else (part,)
         return {
             f"{one} {name}": images
             for one in wanted
-            for name, images in glyphs(GLYPHS[one][0], size=size, seed=GLYPHS[one][1]).items()
+            for name, images in _glyphs(*GLYPHS[one], size, channels).items()
         }
     if data == "omniglot":
         whole = omniglot(size=size, folder=folder)
     elif folder is None:
         raise ValueError("folder must name the folder of the images, one folder a class")
     else:
-        whole = image_folder(folder, size)
+        whole = image_folder(folder, size, channels=channels)
     return whole if part == "all" else deal(whole, together=split == "alphabets")[part]
+
+
+def _glyphs(classes: int, seed: int, size: int, channels: int) -> ImageSet:
+    drawn = glyphs(classes, size=size, seed=seed)
+    return drawn if channels == 1 else in_colour(drawn, seed)
 
 
 def deal(image_set: ImageSet, together: bool = True) -> dict[str, ImageSet]:
