@@ -22,7 +22,7 @@ from meta_lib.machinery.distributed import share
 from meta_lib.machinery.features import Embed, embed
 from meta_lib.machinery.modes import evaluating
 from meta_lib.machinery.runs import Run
-from meta_lib.tasks.draws import whole_below
+from meta_lib.tasks.draws import Source, whole_below
 from meta_lib.tasks.episodes import Episode, ImageSet, check_episode
 from meta_lib.training import fit
 
@@ -160,21 +160,24 @@ EUCLIDEAN = Contrastive()
 """The measure unless told otherwise: the contrastive loss of D = ‖f1 - f2‖₂ with a margin of 1."""
 
 
-def sample_pairs(image_set: ImageSet, pairs: int, generator: Generator) -> Pairs:
-    """Draw pairs of two different images, the first half of one class, the second half of two.
+def sample_pairs(image_set: ImageSet, pairs: int, generator: Source, similar: float = 0.5) -> Pairs:
+    """Draw pairs of two different images, first those of one class, then those of two.
 
-    Each class is as likely as any other, however many images it has.
+    Each class is as likely as any other, however many images it has. `similar` is the share of
+    the pairs that are of one class, rounded to whole pairs.
 
-    Raises TypeError or ValueError unless `pairs` is an even number of at least 2 and the set has
-    at least 2 classes of at least 2 images.
+    Raises TypeError or ValueError unless `pairs` is an even number of at least 2, the set has
+    at least 2 classes of at least 2 images, and `similar` is from 0 to 1.
     """
     checks.whole_number("pairs", pairs, at_least=2)
     if pairs % 2:
         raise ValueError(f"pairs must be even, half of them similar, but was {pairs}")
     check_episode(image_set, ways=2, shots=1, queries=1)
+    if not 0 <= similar <= 1:
+        raise ValueError(f"similar must be from 0 to 1, but was {similar}")
     classes = list(image_set.values())
     sizes = torch.tensor([len(images) for images in classes])
-    different = (torch.arange(pairs) >= pairs // 2).long()
+    different = (torch.arange(pairs) >= round(similar * pairs)).long()
     same = 1 - different
 
     # Who stands in a circle of n and walks 1 to n - 1 places on never ends where the walk began.

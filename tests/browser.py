@@ -114,6 +114,18 @@ def put(figure, **values):
     return figure.locator(".moving-readout").text_content()
 
 
+def reached(figure, iteration):
+    """Wait until a training has come to an iteration, and return what the figure says then."""
+    readout = figure.locator(".moving-readout", has_text=f"Iteration {iteration} of")
+    readout.wait_for(timeout=60_000)
+    return readout.text_content()
+
+
+def press(figure, name):
+    """Press a button of a figure, by the keyboard."""
+    figure.get_by_role("button", name=name, exact=True).press("Enter")
+
+
 @contextmanager
 def served(folder: Path, first=b""):
     """Serve a folder on this machine and give its address. In each page's head, put `first`."""

@@ -1,11 +1,15 @@
 """What learns in the page learns as the library does, from the same numbers."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from meta_lib import maml, moving
-from meta_lib.moving import learn_waves
+from meta_lib.lstm_optimizer import unroll
+from meta_lib.moving import learn_plane, learn_rule, learn_waves
 from meta_lib.networks import flatten
+from meta_lib.rivals.baselines import BASELINES, descend
 from meta_lib.tasks.page_draws import PageGenerator
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
 
@@ -15,16 +19,20 @@ OPEN = """async (text) => {
 }"""
 
 
-@pytest.fixture
-def ask(tab):
-    """Run JavaScript on a page that has the learners, and return what it gives."""
-    files = ("kit.js", "learn_maml.js")
-    text = "\n".join((moving.FOLDER / name).read_text(encoding="utf-8") for name in files)
-    tab.evaluate(OPEN, f"{text}\nexport {{ random }};\nexport const waves = learnMaml();")
+def opened(tab, files, name, learner):
+    """Return how to run JavaScript on a page that has a learner, and what it needs."""
+    text = "\n".join((moving.FOLDER / file).read_text(encoding="utf-8") for file in files)
+    tab.evaluate(OPEN, f"{text}\nexport {{ random }};\nexport const {name} = {learner}();")
     return lambda script, *given: tab.evaluate(
-        f"(given) => {{ const {{ random, waves }} = learning; return ({script})(...given); }}",
+        f"(given) => {{ const {{ random, {name} }} = learning; return ({script})(...given); }}",
         list(given),
     )
+
+
+@pytest.fixture
+def ask(tab):
+    """Run JavaScript on a page that has the learner of waves, and return what it gives."""
+    return opened(tab, ("kit.js", "learning.js", "learn_maml.js"), "waves", "learnMaml")
 
 
 def relative(ours, theirs):
@@ -115,3 +123,105 @@ def test_a_training_that_is_lost_stops_and_keeps_its_weights(ask):
         settings,
     )
     assert lost[0] == lost[1] + 1 and lost[2]
+
+
+@pytest.fixture
+def siamese_in_page(tab):
+    """Run JavaScript on a page that has the Siamese learner, and return what it gives."""
+    files = ("kit.js", "learning.js", "learn_siamese.js")
+    return opened(tab, files, "siamese", "learnSiamese")
+
+
+def test_the_characters_are_those_of_the_library(siamese_in_page):
+    theirs = siamese_in_page("() => [0, 1, 7, 205].map((k) => Array.from(siamese.character(k)))")
+    drawn = [*learn_plane.characters()[0].values(), *learn_plane.characters()[1].values()]
+    ours = torch.stack([drawn[k].flatten() for k in (0, 1, 7, 205)])
+    torch.testing.assert_close(torch.tensor(theirs), ours, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("measure", "margin", "similar"),
+    [
+        ("Euclidean", 1.0, 0.5),
+        ("Euclidean", 0.05, 0.0),
+        ("cosine", 0.7, 0.25),
+        ("cosine", 1.0, 1.0),
+    ],
+)
+def test_a_siamese_training_is_that_of_the_library(siamese_in_page, measure, margin, similar):
+    settings = dict(margin=margin, measure=measure, similar=similar, beta=0.01, seed=4)
+    phi, losses = learn_plane.train(**settings, iterations=50)
+    found, curve = siamese_in_page(
+        LEARNT.replace("waves.", "siamese."), settings | {"iterations": 50}, 50
+    )
+    assert relative(torch.tensor(found), flatten(phi)) < 1e-6
+    means = torch.tensor(losses).view(-1, 10).mean(1)
+    torch.testing.assert_close(torch.tensor(curve), means, rtol=1e-6, atol=1e-12)
+
+
+@pytest.fixture
+def lstm_in_page(tab):
+    """Run JavaScript on a page that has the learner of rules, and return what it gives."""
+    files = ("kit.js", "learning.js", "optimizers.js", "learn_lstm.js")
+    return opened(tab, files, "lstm", "learnLstm")
+
+
+@pytest.mark.parametrize(("hidden", "truncation"), [(4, 1), (8, 20), (20, 5)])
+def test_the_gradient_through_time_is_that_of_the_library(lstm_in_page, hidden, truncation):
+    """Of two pieces, one after the other: the second has a state that is not 0."""
+    generator = PageGenerator(3)
+    rule = learn_rule.first_rule(hidden, generator)
+    bowls, theta = learn_rule.sample(generator)
+    state, weights, theirs = None, dict(rule.named_parameters()), []
+    for _ in range(2):
+        moments = unroll(rule, bowls, theta, truncation, state)
+        loss = torch.stack([moment.losses for moment in moments[1:]]).mean()
+        gradient = torch.autograd.grad(loss, list(weights.values()))
+        theirs.append((flatten(dict(zip(weights, gradient, strict=True))), loss.item()))
+        theta, state = moments[-1].theta.detach(), [part.detach() for part in moments[-1].state]
+    found = lstm_in_page(
+        """(hidden, truncation) => {
+            const { uniform, normal } = random(3), phi = lstm.firstWeights(uniform, hidden);
+            const batch = lstm.sample(normal), { theta } = batch;
+            const at = lstm.memory(theta.length, hidden, truncation);
+            lstm.losses(batch, theta, at.slopes[0]);
+            return [0, 1].map((piece) => {
+                if (piece) lstm.carry(at);
+                const { gradient, loss } = lstm.piece(phi, batch, theta, at);
+                return [Array.from(gradient), loss];
+            });
+        }""",
+        hidden,
+        truncation,
+    )
+    for (gradient, loss), (expected, expected_loss) in zip(found, theirs, strict=True):
+        assert relative(torch.tensor(gradient), expected) < 1e-8
+        assert loss == pytest.approx(expected_loss, rel=1e-10)
+
+
+def test_a_rule_is_trained_as_in_the_library(lstm_in_page):
+    """A few iterations only: a rounding error grows from step to step."""
+    settings = dict(hidden=6, truncation=10, horizon=20, beta=0.02, seed=2)
+    rule, losses = learn_rule.train(**settings, iterations=8)
+    found, curve = lstm_in_page(LEARNT.replace("waves.", "lstm."), settings | {"iterations": 8}, 8)
+    assert relative(torch.tensor(found), flatten(dict(rule.named_parameters())).detach()) < 1e-6
+    means = torch.tensor(losses).view(-1, 2).mean(1)
+    torch.testing.assert_close(torch.tensor(curve), means, rtol=1e-6, atol=0)
+
+
+def test_the_race_and_its_rivals_are_those_of_the_library(lstm_in_page):
+    rates, race, ours = lstm_in_page(
+        """() => {
+            const { rivals, batch } = lstm.arenaOf("bowls");
+            const phi = lstm.firstWeights(random(1).uniform, 8);
+            return [lstm.tuned(), rivals, lstm.byRule(phi, 8, batch)];
+        }"""
+    )
+    theirs = learn_rule.tuned()
+    assert rates == pytest.approx(theirs)
+    bowls, theta = learn_rule.unseen()
+    for name, rate in theirs.items():
+        curve = descend(partial(BASELINES[name], lr=rate), bowls, theta, 100).mean(dim=1)
+        torch.testing.assert_close(torch.tensor(race[name]), curve, rtol=1e-9, atol=0)
+    curve = learn_rule.race(learn_rule.first_rule(8, PageGenerator(1)))
+    torch.testing.assert_close(torch.tensor(ours), curve, rtol=1e-8, atol=0)

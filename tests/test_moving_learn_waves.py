@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from browser import call, put, show_figure, watched
+from browser import call, press, put, reached, show_figure, watched
 
 from meta_lib import maml
 from meta_lib.moving import learn_waves
@@ -21,17 +21,6 @@ FORBIDDEN = """window.Worker = class {
 @pytest.fixture
 def figure(tab):
     return show_figure(tab, LearnWaves(**SHORT))
-
-
-def reached(figure, iteration):
-    """Wait until a training has come to an iteration, and return what the figure says then."""
-    readout = figure.locator(".moving-readout", has_text=f"Iteration {iteration} of")
-    readout.wait_for(timeout=60_000)
-    return readout.text_content()
-
-
-def press(figure, name):
-    figure.get_by_role("button", name=name, exact=True).press("Enter")
 
 
 def test_it_finds_what_the_library_finds(figure):

@@ -123,6 +123,31 @@ def pair_of_characters(
     )
 
 
+def learnt_plane(
+    places: np.ndarray, similar: Tensor, different: Tensor, margin: float
+) -> Figure:
+    """Draw embeddings in the plane, (classes, drawings, 2), and the distances of their pairs."""
+    figure, (left, right) = subplots(1, 2, figsize=(7.5, 3.6), width_ratios=(1.2, 1))
+    for k, drawings in enumerate(places):
+        left.plot(*drawings.T, MARKERS[k], color=COLOURS[k], markersize=5)
+    left.set(xlabel="feature 1", ylabel="feature 2", aspect="equal", adjustable="datalim")
+    bins = torch.linspace(0, max(margin, different.max().item()), 30).tolist()
+    for values, label, colour in ((similar, "similar", BLUE), (different, "different", RED)):
+        right.hist(
+            values.cpu().numpy(), bins, density=True, alpha=0.55, color=colour, label=label
+        )
+    right.axvline(margin, color="grey", linestyle="--", label="margin m")
+    right.set(xlabel="distance D", yticks=())
+    right.legend(loc="upper right")
+    return describe(
+        figure,
+        f"Left, the drawings of {len(places)} characters never trained on, in the plane of a "
+        "network with two outputs; right, the distances of their pairs: similar ones lie "
+        f"{similar.mean():.2g} apart on average and different ones {different.mean():.2g}, with a "
+        f"margin of {margin:.3g}.",
+    )
+
+
 def _box(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
     shape = FancyBboxPatch(
         (x - 0.85, y - 0.4), 1.7, 0.8, boxstyle="round,pad=0.05", fc=colour, ec="black"

@@ -1,6 +1,6 @@
 // MAML on sine waves, as in meta_lib.maml: the network 1-40-40-1, its gradient, the product of its
 // Hessian with a vector, and from both the meta-gradient, in 64 bits. All is in one function, whose
-// text is the whole program of a worker (learning.js). It needs `random` of kit.js.
+// text is the whole program of a worker (learning.js). It needs `random` of kit.js and `adamStep` of learning.js.
 
 function learnMaml() {
   const WIDE = 40, B1 = WIDE, W2 = 2 * WIDE, B2 = W2 + WIDE * WIDE, W3 = B2 + WIDE, B3 = W3 + WIDE, SIZE = B3 + 1;
@@ -223,17 +223,6 @@ function learnMaml() {
 
   const pointsOf = ({ supportX, queryX }) => supportX.length + queryX.length;
 
-  // One step of Adam with rate β, in place.
-  function adamStep(weights, gradient, adam, beta) {
-    adam.steps += 1;
-    const first = 1 - 0.9 ** adam.steps, second = Math.sqrt(1 - 0.999 ** adam.steps);
-    for (let i = 0; i < weights.length; i += 1) {
-      adam.mean[i] += 0.1 * (gradient[i] - adam.mean[i]);
-      adam.square[i] = 0.999 * adam.square[i] + 0.001 * gradient[i] * gradient[i];
-      weights[i] -= ((beta / first) * adam.mean[i]) / (Math.sqrt(adam.square[i]) / second + 1e-8);
-    }
-  }
-
   // Tasks and weights from a seed, in the order of meta_lib.tasks.sinusoids.
 
   const many = (count, draw) => Float64Array.from({ length: count }, draw);
@@ -292,5 +281,5 @@ function learnMaml() {
     return { done: state.done, failed: state.failed, phi: state.phi.slice(), curve: state.curve.slice(since), since, unseen: unseen(state) };
   }
 
-  return { SIZE, W3, BLOCK, pass, trace, desk, slopes, curvature, innerSteps, metaGradient, adamStep, sample, firstWeights, start, iterate, report };
+  return { SIZE, W3, BLOCK, pass, trace, desk, slopes, curvature, innerSteps, metaGradient, sample, firstWeights, start, iterate, report };
 }

@@ -18,8 +18,6 @@ const HEIGHTS = [-6, 9], LOSSES = [0.2, 100], MOST = 20;
 // Where waves are measured: the first points are used, as many as there are shots.
 const PLACES = (({ uniform }) => Array.from({ length: MOST }, () => -5 + 10 * uniform()))(random(5));
 
-const within = (value, low, high) => Math.min(Math.max(value, low), high);
-
 // What the reader has chosen, made sound: an address may say anything.
 function settingsOf(model) {
   const whole = (name, low, high) => Math.round(within(model.get(name), low, high)) || low;
@@ -29,100 +27,12 @@ function settingsOf(model) {
   };
 }
 
-const goalOf = (model) => within(Math.round(model.get("goal")) || 0, 0, settingsOf(model).iterations);
-
 function waveOf(model) {
   const [amplitude, phase] = model.get("wave");
   return [within(amplitude, 0.1, 5) || 1, within(phase, 0, Math.PI) || 0];
 }
 
 const height = ([amplitude, phase], x) => amplitude * Math.sin(x - phase);
-
-// A training as the reader follows it: where it is, what it was before, and how it is driven.
-function follower(model, el) {
-  const now = { key: "", goal: 0, done: 0, failed: 0, curve: [], phi: null, unseen: NaN, before: null, paint: () => {} };
-  let seen = true;
-  const told = (news) => {
-    const { done, failed, phi, unseen } = news;
-    now.curve.push(...news.curve);
-    Object.assign(now, { done, failed, phi, unseen });
-    const resting = failed || done >= now.goal;
-    // The worker was on when it was asked to pause: it is where it is.
-    if (done > goalOf(model)) change(model, { goal: done });
-    if (resting && model.get("kernel")) change(model, { found: new DataView(phi.slice().buffer) });
-    if (resting || !still()) now.paint();
-  };
-  const learner = learning(learnMaml, [random], told);
-  const begin = () => {
-    const settings = settingsOf(model);
-    if (now.curve.length) now.before = { curve: now.curve, phi: now.phi, unseen: now.unseen, settings: now.settings };
-    const { uniform } = random(settings.seed);
-    Object.assign(now, { settings, key: JSON.stringify(settings), done: 0, failed: 0, curve: [], phi: firstWeights(uniform), unseen: NaN });
-    learner.ask({ settings, goal: seen ? now.goal : 0 });
-  };
-  const follow = () => {
-    const anew = JSON.stringify(settingsOf(model)) !== now.key, goal = goalOf(model), asked = goal !== now.goal;
-    // Other settings begin from the start, and wait, unless a goal has come with them; so do fewer iterations.
-    now.goal = anew && !asked && now.key ? 0 : goal;
-    if (anew || goal < now.done) begin();
-    else if (asked) learner.ask({ goal: seen ? goal : 0 });
-    if (now.goal !== goal) change(model, { goal: now.goal });
-  };
-  const look = () => {
-    const before = seen;
-    seen = inView && !document.hidden;
-    if (seen !== before) learner.ask({ goal: seen ? now.goal : 0 });
-  };
-  let inView = true;
-  const watch = new IntersectionObserver((entries) => { inView = entries.at(-1).isIntersecting; look(); });
-  watch.observe(el);
-  document.addEventListener("visibilitychange", look);
-  return {
-    now,
-    // Once the other controls have made sound what an address may have said.
-    start() {
-      model.on("change", follow);
-      follow();
-    },
-    again() {
-      now.goal = 0;
-      begin();
-      change(model, { goal: 0 });
-      now.paint();
-    },
-    end() {
-      watch.disconnect();
-      document.removeEventListener("visibilitychange", look);
-      model.off("change", follow);
-      learner.end();
-    },
-  };
-}
-
-// The buttons, and how far it has come.
-function driving({ now, start, again }) {
-  return (panel, model, id, changed) => {
-    start();
-    const go = (goal) => change(model, { goal: Math.min(goal, now.settings.iterations) });
-    const main = tag("button", { type: "button" }, panel, "Learn");
-    main.addEventListener("click", () => {
-      if (running()) return go(now.done);
-      if (now.failed || now.done >= now.settings.iterations) again();
-      // Who asks for less motion goes a piece at a time, at each click.
-      return go(still() ? now.done + now.settings.iterations / 10 : Infinity);
-    });
-    button("One iteration", () => go(now.done + 1))(panel, model);
-    button("Start again", again)(panel, model);
-    const bar = tag("progress", { max: 1, "aria-label": "progress of the training" }, panel);
-    const running = () => now.goal > now.done && !now.failed;
-    const refresh = () => {
-      main.textContent = running() ? "Pause" : now.done && now.done < now.settings.iterations ? "Go on" : "Learn";
-      bar.value = now.done / now.settings.iterations;
-    };
-    now.paint = () => { refresh(); changed(); };
-    return refresh;
-  };
-}
 
 // The drawing
 
@@ -188,7 +98,10 @@ function said(model, { settings, done, failed, curve, unseen, before }, own, tru
 
 export default {
   render: ({ model, el }) => {
-    const follow = follower(model, el);
+    const follow = follower(model, el, {
+      learner: learnMaml, needed: [random, adamStep], settingsOf,
+      first: ({ seed }) => ({ phi: firstWeights(random(seed).uniform), unseen: NaN }),
+    });
     const end = figure(model, el, {
       hint: "Press Learn, and watch the thick line: one step from φ makes your wave. Drag its crest meanwhile. Then change α or β and learn again.",
       height: (width) => (width < 560 ? 640 : 340),

@@ -1,7 +1,5 @@
 """MAML learns waves before the reader's eyes, in the page: part 3, "MAML"."""
 
-import math
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,7 +9,7 @@ from torch import Tensor
 
 from meta_lib import maml
 from meta_lib.figures import maml as pictures
-from meta_lib.moving import MovingFigure
+from meta_lib.moving import MovingFigure, learning
 from meta_lib.networks import Parameters, forward, loss_of, mlp, parameters_of, unflatten
 from meta_lib.tasks.draws import placed, uniform
 from meta_lib.tasks.page_draws import PageGenerator
@@ -78,13 +76,7 @@ class LearnWaves(MovingFigure):
 
 def first_weights(generator: PageGenerator) -> Parameters:
     """Return random weights of the network 1-40-40-1, as the page draws them."""
-    # Both weights and biases lie within ± 1 / √inputs of their layer, as torch has it.
-    inputs = {"0": 1, "2": 40, "4": 40}
-    phi = {}
-    for name, weight in LIKE.items():
-        most = 1 / math.sqrt(inputs[name[0]])
-        phi[name] = uniform(*weight.shape, low=-most, high=most, generator=generator)
-    return phi
+    return learning.first_weights(LIKE, generator)
 
 
 def train(

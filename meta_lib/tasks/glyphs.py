@@ -9,14 +9,16 @@ Tenenbaum's (2015), https://doi.org/10.1126/science.aab3050. Explained in part 1
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from meta_lib.machinery import checks
-from meta_lib.tasks.draws import normal, placed, uniform
+from meta_lib.tasks.draws import Source, normal, placed, seeded, uniform, whole_below
 from meta_lib.tasks.episodes import ImageSet
+from meta_lib.tasks.page_draws import PageGenerator
 
 TEXTURE = 0.06
 """How much the shades of paper and ink vary from place to place, in colour."""
@@ -24,11 +26,18 @@ MAX_STROKES = 4
 POINTS_ON_STROKE = 40
 
 
-def glyphs(classes: int, drawers: int = 20, size: int = 28, seed: int = 0) -> ImageSet:
+def glyphs(
+    classes: int,
+    drawers: int = 20,
+    size: int = 28,
+    seed: int = 0,
+    source: Callable[[int], Source] = seeded,
+) -> ImageSet:
     """Return `classes` characters, each drawn by `drawers` hands: images (drawers, 1, size, size).
 
     Ink is 1, paper is 0. The same seed gives the same glyphs, and the first classes of a large
-    set are those of a smaller one.
+    set are those of a smaller one. `source` makes a generator from a seed, a new one for each
+    class.
 
     Raises TypeError or ValueError unless `classes` and `drawers` are whole numbers of at least 1,
     and `size` of at least 4.
@@ -37,7 +46,7 @@ def glyphs(classes: int, drawers: int = 20, size: int = 28, seed: int = 0) -> Im
     checks.whole_number("drawers", drawers)
     checks.whole_number("size", size, at_least=4)
     return {
-        f"glyph {index}": _draw(drawers, size, Generator().manual_seed(1_000_003 * seed + index))
+        f"glyph {index}": _draw(drawers, size, source(1_000_003 * seed + index))
         for index in range(classes)
     }
 
@@ -66,7 +75,7 @@ def _coloured(images: Tensor, generator: Generator) -> Tensor:
     return (paper.lerp(ink, images) + TEXTURE * (grain + fine / 3)).clamp(0, 1)
 
 
-def _draw(drawers: int, size: int, generator: Generator) -> Tensor:
+def _draw(drawers: int, size: int, generator: Source) -> Tensor:
     strokes = _strokes(generator)
     jitter = 0.04 * normal(drawers, *strokes.shape, generator=generator)
     curves = _curve(strokes + jitter)
@@ -75,9 +84,12 @@ def _draw(drawers: int, size: int, generator: Generator) -> Tensor:
     return _ink(points, thickness, size)
 
 
-def _strokes(generator: Generator) -> Tensor:
+def _strokes(generator: Source) -> Tensor:
     """Return the control points of a new character, (strokes, 4, 2)."""
-    count = int(torch.randint(1, MAX_STROKES + 1, (), generator=generator))
+    if isinstance(generator, PageGenerator):
+        count = 1 + int(whole_below(torch.tensor(MAX_STROKES), generator))
+    else:
+        count = int(torch.randint(1, MAX_STROKES + 1, (), generator=generator))
     controls = uniform(count, 4, 2, generator=generator)
     # Half of the strokes set out where the one before ended, as in real scripts.
     joined = uniform(count - 1, generator=generator) < 0.5
@@ -101,7 +113,7 @@ def _curve(controls: Tensor) -> Tensor:
     return bernstein @ controls
 
 
-def _shake_sheet(points: Tensor, generator: Generator) -> Tensor:
+def _shake_sheet(points: Tensor, generator: Source) -> Tensor:
     """Turn, shear, scale and shift each drawer's sheet; points are (drawers, points, 2)."""
     angle, shear, *scales = normal(4, len(points), generator=generator)
     angle, shear = math.radians(12) * angle, 0.15 * shear

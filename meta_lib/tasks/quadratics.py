@@ -7,10 +7,10 @@ section 3.1, https://arxiv.org/abs/1606.04474). Used in part 3, "The LSTM optimi
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from meta_lib.machinery import checks
-from meta_lib.tasks.draws import normal
+from meta_lib.tasks.draws import Source, normal
 
 
 class Quadratics(NamedTuple):
@@ -24,7 +24,7 @@ class Quadratics(NamedTuple):
         return (torch.einsum("tij,tj->ti", self.W, theta) - self.y).square().sum(dim=-1)
 
 
-def sample_quadratics(tasks: int, size: int, generator: Generator) -> Quadratics:
+def sample_quadratics(tasks: int, size: int, generator: Source) -> Quadratics:
     """Draw `tasks` quadratics in `size` dimensions.
 
     Raises TypeError or ValueError unless both are whole numbers of at least 1.
