@@ -18,7 +18,8 @@ NOTEBOOKS = sorted(
     for path in ROOT.glob("book/**/*.ipynb")
     if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
 )
-CHAPTERS = [name for name in NOTEBOOKS if name != "book/intro.ipynb"]
+NO_CHAPTERS = ("book/intro.ipynb", "book/5-practice/watch-them-learn.ipynb")
+CHAPTERS = [name for name in NOTEBOOKS if name not in NO_CHAPTERS]
 FEWEST_EXERCISES = 4
 LONGEST_CELL, LONGEST_SOLUTION = 15, 25
 LARGEST_FILE = 1_000_000
