@@ -23,6 +23,7 @@ from meta_lib import maml, moving, siamese  # noqa: E402
 from meta_lib.lstm_optimizer import unroll  # noqa: E402
 from meta_lib.moving import learn_plane, learn_rule, learn_waves, learning  # noqa: E402
 from meta_lib.networks import flatten, forward  # noqa: E402
+from meta_lib.tasks.optimizees import quadratics  # noqa: E402
 from meta_lib.tasks.page_draws import PageGenerator  # noqa: E402
 from meta_lib.tasks.sinusoids import sample_points, sample_waves  # noqa: E402
 
@@ -97,7 +98,7 @@ def of_lstm() -> Callable[[], Tensor]:
     """Return what computes the gradient that the LSTM's figure follows first."""
     generator = PageGenerator(0)
     rule = learn_rule.first_rule(8, generator)
-    bowls, theta = learn_rule.sample(generator)
+    bowls, theta = quadratics(learn_rule.TASKS, generator)
     weights = list(rule.parameters())
 
     def gradient() -> Tensor:

@@ -10,6 +10,7 @@ from meta_lib.lstm_optimizer import unroll
 from meta_lib.moving import learn_plane, learn_rule, learn_waves
 from meta_lib.networks import flatten
 from meta_lib.rivals.baselines import BASELINES, descend
+from meta_lib.tasks.optimizees import quadratics
 from meta_lib.tasks.page_draws import PageGenerator
 from meta_lib.tasks.sinusoids import sample_points, sample_waves
 
@@ -171,7 +172,7 @@ def test_the_gradient_through_time_is_that_of_the_library(lstm_in_page, hidden, 
     """Of two pieces, one after the other: the second has a state that is not 0."""
     generator = PageGenerator(3)
     rule = learn_rule.first_rule(hidden, generator)
-    bowls, theta = learn_rule.sample(generator)
+    bowls, theta = quadratics(learn_rule.TASKS, generator)
     state, weights, theirs = None, dict(rule.named_parameters()), []
     for _ in range(2):
         moments = unroll(rule, bowls, theta, truncation, state)

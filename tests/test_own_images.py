@@ -74,15 +74,23 @@ def test_without_two_of_a_class_there_is_no_probability(own, tmp_path):
     assert refused.exit_code == 2 and "no class has two labelled images" in refused.stderr
 
 
-@pytest.mark.parametrize("learner", ["siamese", "protonet"])
-def test_what_is_not_sure_enough_is_unknown(learner, own):
-    plain = result(*asked(own, learner))
-    sure = sorted(line["probability"] for line in plain["predictions"])
-    strict = result(*asked(own, learner, "--threshold", (sure[3] + sure[4]) / 2))
-    assert strict["unknown"] == strict["trials"] == 4
-    kept = [line for line in strict["predictions"] if line["class"] != "unknown"]
-    assert min(line["probability"] for line in kept) >= sure[4]
-    none = result(*asked(own, learner, "--farthest", 1e-9))
+def test_what_is_not_sure_enough_is_unknown(own):
+    features = torch.zeros(2, 3)
+    support = answers.Support(["a", "b"], ["a/1", "b/1"], torch.arange(2), features, features)
+    labels = torch.tensor([0, 1, 0])
+    p, distance = torch.tensor([0.9, 0.6, 0.7]), torch.tensor([0.1, 0.2, 0.4])
+    found = answers.Asked(labels, p, distance, labels, {})
+
+    def named(*limits):
+        return [line["class"] for line in answers.lines(found, support, "xyz", *limits)]
+
+    assert named() == ["a", "b", "a"]
+    assert named(0.65) == ["a", "unknown", "a"]
+    assert named(None, 0.4) == ["a", "b", "unknown"]
+    assert named(0.65, 0.4) == ["a", "unknown", "unknown"]
+    with pytest.raises(ValueError, match="no class may be named unknown"):
+        answers.lines(found, support._replace(classes=["a", "unknown"]), "xyz", 0.5)
+    none = result(*asked(own, "siamese", "--farthest", 1e-9))
     assert none["unknown"] == 8 and none["accuracy"] is None
 
 

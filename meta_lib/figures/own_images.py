@@ -44,11 +44,25 @@ def road(photo: str | Path, plain: Tensor, clean: Tensor, support: ImageSet) -> 
     )
 
 
+def scenes(files: dict[str, Path], read: dict[str, Tensor]) -> Figure:
+    """Draw a photograph of each scene, and below it what is read of it, (1, size, size)."""
+    figure, grid = subplots(2, len(files), figsize=(1.9 * len(files), 3.4), squeeze=False)
+    for axes in grid.flat:
+        _bare(axes)
+    for column, (name, file) in zip(grid.T, files.items(), strict=True):
+        column[0].imshow(np.asarray(Image.open(file)))
+        column[0].set_title(name, fontsize=9)
+        column[1].imshow(read[name][0].cpu(), cmap="gray_r", vmin=0, vmax=1)
+    return describe(figure, "One mark in several scenes, each as a photograph, and as it is read "
+                    f"and cleaned: {', '.join(files)}.")  # fmt: skip
+
+
 def reliability(stated: dict[str, tuple[Tensor, Tensor]], bins: int = 5) -> Figure:
     """Draw how many answers are right, by how sure they are.
 
     `stated` goes from a name to the answers' p and whether each is right, both (queries,).
     """
+    bins = min([bins, *(len(p) for p, _ in stated.values())])
     figure, axes = subplots(figsize=(4.6, 3.4))
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="as sure as right")
     said = []
@@ -65,9 +79,9 @@ def reliability(stated: dict[str, tuple[Tensor, Tensor]], bins: int = 5) -> Figu
 
 
 def mistakes(images: Tensor, captions: Sequence[str], title: str) -> Figure:
-    """Draw queries that were named wrongly, with a caption each."""
+    """Draw queries that got a wrong name, with a caption each."""
     columns = 8
-    rows = -(-len(images) // columns)
+    rows = max(1, -(-len(images) // columns))  # a row without pictures where nothing is wrong
     figure, grid = subplots(rows, columns, figsize=(7, 1.15 * rows + 0.3), squeeze=False)
     for axes in grid.flat:
         _bare(axes)
@@ -75,7 +89,7 @@ def mistakes(images: Tensor, captions: Sequence[str], title: str) -> Figure:
         axes.imshow(image[0].cpu(), cmap="gray_r", vmin=0, vmax=1)
         axes.set_title(caption, fontsize=7, color=RED)
     figure.suptitle(title, fontsize=10)
-    said = ", ".join(caption.replace("\n", " ") for caption in captions)
+    said = ", ".join(caption.replace("\n", " ") for caption in captions) or "none"
     return describe(figure, f"{title}: {said}.")
 
 

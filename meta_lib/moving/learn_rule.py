@@ -15,12 +15,12 @@ from meta_lib.lstm_optimizer import LSTMOptimizer
 from meta_lib.moving import MovingFigure
 from meta_lib.networks import unflatten
 from meta_lib.rivals.baselines import BASELINES, descend, tune
-from meta_lib.tasks.draws import normal, placed, uniform
+from meta_lib.tasks.draws import placed, uniform
+from meta_lib.tasks.optimizees import Optimizee, quadratics
 from meta_lib.tasks.page_draws import PageGenerator
-from meta_lib.tasks.quadratics import Quadratics, sample_quadratics
 from meta_lib.torch_optimizer import Learned
 
-TASKS, DIMENSIONS, STEPS, UNSEEN, VALIDATION = 16, 10, 100, 20, 40
+TASKS, STEPS, UNSEEN, VALIDATION = 16, 100, 20, 40
 RIVALS = ("SGD", "momentum", "Adam")
 ARENAS = ("bowls", "tenfold", "valley", "ripples")
 
@@ -72,21 +72,15 @@ def first_rule(hidden: int, generator: PageGenerator) -> LSTMOptimizer:
     return rule
 
 
-def sample(generator: PageGenerator, tasks: int = TASKS) -> tuple[Quadratics, Tensor]:
-    """Return bowls in ten dimensions and a start for each, as the page draws them."""
-    bowls = sample_quadratics(tasks, DIMENSIONS, generator)
-    return bowls, normal(tasks, DIMENSIONS, generator=generator)
-
-
-def unseen() -> tuple[Quadratics, Tensor]:
+def unseen() -> Optimizee:
     """Return the bowls of the race, which are never trained on, and their starts."""
-    return sample(PageGenerator(2**31), UNSEEN)
+    return quadratics(UNSEEN, PageGenerator(2**31))
 
 
 @cache
 def tuned() -> dict[str, float]:
     """Return the rivals' rates: each the best of 21 after 100 steps, on other bowls."""
-    valid = sample(PageGenerator(2**30), VALIDATION)
+    valid = quadratics(VALIDATION, PageGenerator(2**30))
     return {name: tune(BASELINES[name], *valid, STEPS) for name in RIVALS}
 
 
@@ -112,9 +106,8 @@ def train(
     """
     generator = PageGenerator(seed)
     rule = first_rule(hidden, generator)
-    losses = lstm_optimizer.train(
-        rule, lambda: sample(generator), iterations, horizon, truncation, beta
-    )
+    sample = partial(quadratics, TASKS, generator)
+    losses = lstm_optimizer.train(rule, sample, iterations, horizon, truncation, beta)
     return rule, losses
 
 

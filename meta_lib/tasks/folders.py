@@ -191,7 +191,8 @@ def read_ink(
     paper, as a share: 0 on the paper or lighter, 1 for black.
 
     With `clean` the paper's shade is found at each place, as the lightest around it, so that a
-    shadow is no ink; and the picture is cut so that the ink's longer side is 65 % of the square.
+    shadow is no ink; ink is what differs most from the border, darker or lighter; and the picture
+    is cut so that the ink's longer side is 65 % of the square.
 
     Raises NotAnImage, with the `name`, if the bytes are not a whole image in one of the formats,
     hold more than `max_pixels`, or are so long and thin that less than a pixel's width is left.
@@ -263,12 +264,14 @@ def _cleaned(grey: Image.Image) -> Image.Image:
     longest = max(CLEAN_SIDE, PAPER_SIDE * max(grey.size) // min(grey.size))
     grey.thumbnail((longest, longest))
     shades = np.asarray(grey)
-    if np.median(_border(shades)) < 128:
+    # Ink is what differs most: brown clay is as dark as it is light, and its scratches are darker.
+    darkest, lightest = np.quantile(shades, (0.02, 0.98))
+    if lightest + darkest > 2 * np.median(_border(shades)):
         shades = 255 - shades
     # The lightest shade nearby is looked for on a small copy: a wide filter on many pixels is slow.
     small = Image.fromarray(shades).resize((PAPER_SIDE, PAPER_SIDE), Image.Resampling.BOX)
-    lightest = small.filter(ImageFilter.MaxFilter(PAPER_SIDE // 8 * 2 + 1))
-    paper = lightest.filter(ImageFilter.BoxBlur(PAPER_SIDE // 8)).resize(grey.size)
+    around = small.filter(ImageFilter.MaxFilter(PAPER_SIDE // 8 * 2 + 1))
+    paper = around.filter(ImageFilter.BoxBlur(PAPER_SIDE // 8)).resize(grey.size)
     ink = (1 - shades / np.maximum(np.asarray(paper), 1)).clip(min=0)
     rows, columns = np.nonzero(ink >= 0.4 * ink.max())
     tall, wide = ((found.min(), found.max() + 1) for found in (rows, columns))

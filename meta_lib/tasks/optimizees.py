@@ -14,7 +14,7 @@ from torch import Generator, Tensor, nn
 
 from meta_lib.networks import flat_loss, loss_of, mlp, parameters_of
 from meta_lib.tasks.digits import digits
-from meta_lib.tasks.draws import normal, whole_below
+from meta_lib.tasks.draws import Source, normal, whole_below
 from meta_lib.tasks.quadratics import sample_quadratics
 
 Optimizee = tuple[Callable[[Tensor], Tensor], Tensor]
@@ -23,7 +23,7 @@ HELD_OUT = 40
 """How many images of each digit are left for the problems that no optimizer is trained on."""
 
 
-def quadratics(tasks: int, generator: Generator) -> Optimizee:
+def quadratics(tasks: int, generator: Source) -> Optimizee:
     """Return random quadratics in 10 dimensions, started at standard normal points."""
     # mypy does not know that a named tuple can be called.
     loss = sample_quadratics(tasks, 10, generator)
