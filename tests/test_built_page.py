@@ -47,8 +47,14 @@ def test_numbers_stand_at_the_right(tab):
     assert "±" in cell.text_content() and "\u00a0" in cell.text_content()
 
 
+def test_pictures_are_numbered_and_say_what_they_show(tab):
+    captions = tab.locator(".picture-caption").all_inner_texts()
+    assert len(captions) == tab.locator(".cell_output img[alt]").count() >= 3
+    assert captions[0].startswith("Figure 1.1 Three rows of handwritten digits")
+
+
 def test_a_link_sets_the_figure(tab):
-    tab.get_by_text("with a hundred").click()
+    tab.locator("a.sets-figure", has_text="with a hundred").click()
     tab.wait_for_function(
         "document.querySelector('.moving-readout').textContent.includes('100 labels per class')"
     )

@@ -51,7 +51,7 @@ function joinSolutions() {
   }
 }
 
-const NUMBER = /^[−-]?[\d.,]+( ?%)?( ± ?[\u2007\d.,]+)?( ?%)?\u2007*$|^[–-]?$/;
+const NUMBER = /^[−-]?[\d.,]+(\s?%)?(\s±\s?[\s\d.,]+)?(\s?%)?\s*$|^[–-]?$/;
 
 function alignNumbers() {
   for (const table of document.querySelectorAll(".bd-article table")) {
@@ -62,6 +62,21 @@ function alignNumbers() {
       for (const row of table.rows) row.cells[column]?.classList.add("number");
     });
   }
+}
+
+// Beneath each picture its number and the first sentence of its description, which is read aloud
+// already with the picture.
+function captionPictures() {
+  const chapter = document.querySelector("h1 .section-number")?.textContent.trim() ?? "";
+  const pictures = [...document.querySelectorAll(".cell_output img[alt]")].filter((picture) => !picture.closest(".moving-output"));
+  pictures.forEach((picture, i) => {
+    const [sentence] = picture.alt.split(/(?<=[^\s\d.]\.) /);
+    const words = sentence.length > 140 ? sentence.split(/[:;] /)[0] : sentence;
+    const caption = Object.assign(document.createElement("p"), { className: "picture-caption", ariaHidden: "true" });
+    const number = Object.assign(document.createElement("b"), { textContent: `Figure ${chapter}${i + 1}` });
+    caption.append(number, ` ${words.replace(/[.:;,]*$/, ".")}`);
+    picture.closest("a, p, .output")?.after(caption);
+  });
 }
 
 // A number keeps its unit and its interval in its line.
@@ -78,4 +93,5 @@ document.addEventListener("DOMContentLoaded", () => {
   addSwitch(countLines());
   joinSolutions();
   alignNumbers();
+  captionPictures();
 });
