@@ -70,6 +70,17 @@ def test_extremes_do_no_harm(figure, values):
     assert not {"NaN", "undefined"} & set(readout.text_content().split())
 
 
+def test_without_a_worker_it_learns_in_slices(browser, figure):
+    press(figure, "Learn")
+    said = reached(figure, 20)
+    page = watched(browser)
+    page.add_init_script("delete window.Worker")
+    other = show_figure(page, LearnRule(**SHORT))
+    press(other, "Learn")
+    assert reached(other, 20) == said and not page.faults
+    page.context.close()
+
+
 def test_who_wants_less_motion_goes_a_piece_at_a_time(browser):
     page = watched(browser, reduced_motion="reduce")
     figure = show_figure(page, LearnRule(**SHORT))

@@ -256,6 +256,17 @@ def test_pairs_are_what_was_asked_for(sizes, half, seed):
     assert not (x1 == x2).any(), "an image is paired with itself"
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_as_many_pairs_are_similar_as_were_asked_for(share, generator):
+    pairs = siamese.sample_pairs(numbered_images(3, 4, 5), 16, generator, share)
+    assert pairs.different.tolist() == [float(k >= 16 * share) for k in range(16)]
+
+
+def test_a_share_lies_between_0_and_1(generator):
+    with pytest.raises(ValueError, match="similar must be from 0 to 1, but was 1.5"):
+        siamese.sample_pairs(numbered_images(3, 4), 2, generator, similar=1.5)
+
+
 def test_a_seed_gives_the_same_pairs_for_ever():
     for dtype in (torch.float64, torch.float32):
         torch.set_default_dtype(dtype)

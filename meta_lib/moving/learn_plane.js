@@ -84,7 +84,7 @@ function windowOf(at, measure) {
 
 function drawPlane(stage, box, at, { measure, margin }) {
   const side = Math.min(box.width, box.height + 40), [x, y] = windowOf(at, measure);
-  const axes = stage.axes({ ...box, width: side }, { x, y, xlabel: "feature 1", ylabel: "feature 2", title: "drawings of six characters never trained on" });
+  const axes = stage.axes({ ...box, width: side }, { x, y, xlabel: "feature 1", ylabel: "feature 2", title: "six characters never trained on" });
   const place = (p) => [axes.px(at[2 * p]), axes.py(at[2 * p + 1])];
   for (let way = 0; way < plane.NEW; way += 1) {
     signs(axes.layer, way, Array.from({ length: plane.DRAWERS }, (_, d) => place(way * plane.DRAWERS + d)), 4.5);

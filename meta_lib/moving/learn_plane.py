@@ -1,4 +1,7 @@
-"""A Siamese network learns its plane before the reader's eyes: part 3, "Siamese networks"."""
+"""A Siamese network learns its plane before the reader's eyes.
+
+Part 3, "Siamese networks", section "Watch it learn".
+"""
 
 from functools import cache
 

@@ -1,4 +1,7 @@
-"""An LSTM learns an update rule before the reader's eyes: part 3, "The LSTM optimizer"."""
+"""An LSTM learns an update rule before the reader's eyes.
+
+Part 3, "The LSTM optimizer", section "Watch it learn".
+"""
 
 import math
 from functools import cache, partial
