@@ -85,8 +85,7 @@ def tune(
         raise ValueError("rates must hold at least one learning rate, but was empty")
     ends = [descend(partial(make, lr=rate), loss, theta, steps)[-1].mean().item() for rate in rates]
     errors = {
-        rate: end if math.isfinite(end) else math.inf
-        for rate, end in zip(rates, ends, strict=True)
+        rate: end if math.isfinite(end) else math.inf for rate, end in zip(rates, ends, strict=True)
     }
     if min(errors.values()) == math.inf:
         raise ValueError(
