@@ -84,7 +84,7 @@ function keepTogether() {
   const walker = document.createTreeWalker(document.querySelector(".bd-article"), NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const text = walker.currentNode, kept = text.data.replace(/ %/g, "\u00a0%").replace(/ ± /g, "\u00a0±\u00a0");
-    if (kept !== text.data && !text.parentElement.closest("pre, code, script, style")) text.data = kept;
+    if (kept !== text.data && !text.parentElement.closest("pre, code, script, style, .math")) text.data = kept;
   }
 }
 

@@ -111,7 +111,6 @@ const colourOf = (kind) => kind.split(" ")[0];
 // The figure
 
 let figures = 0;
-const TALLEST = 540; // of a drawing on a phone, where its controls shall have room beneath it
 
 // `height` is that of the drawing, a number or a function of its width, and must not depend on the
 // state: nothing may jump. Nor may the read-out grow: it has room for `words` letters, or for twice
@@ -136,7 +135,6 @@ function figure(model, el, { hint, controls = [], height = 320, words, draw }) {
   const paint = () => {
     stage.width = Math.max(260, frame.clientWidth);
     stage.height = typeof height === "function" ? height(stage.width) : height;
-    if (stage.narrow) stage.height = Math.min(stage.height, TALLEST);
     root.classList.toggle("narrow", stage.narrow);
     root.classList.toggle("stays", stage.narrow && stage.height < 0.65 * innerHeight);
     stage.begin();
