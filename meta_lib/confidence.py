@@ -64,7 +64,14 @@ def embed_all(embed: Embed, images: Tensor) -> Tensor:
 
     Raises as `features.embed` does.
     """
-    return torch.cat([features_of(embed, some) for some in images.split(IMAGES_AT_ONCE)])
+    first = features_of(embed, images[:IMAGES_AT_ONCE])
+    # Written where they stay: kept apart, the blocks would let the memory grow in between.
+    found = first.new_empty(len(images), first.shape[1])
+    found[:IMAGES_AT_ONCE] = first
+    for start in range(IMAGES_AT_ONCE, len(images), IMAGES_AT_ONCE):
+        some = slice(start, start + IMAGES_AT_ONCE)
+        found[some] = features_of(embed, images[some])
+    return found
 
 
 def all_distances(query: Tensor, support: Tensor, measure: Distance) -> Tensor:
@@ -73,7 +80,11 @@ def all_distances(query: Tensor, support: Tensor, measure: Distance) -> Tensor:
     A few queries at a time: all differences together would fill the memory.
     """
     rows = max(1, NUMBERS_AT_ONCE // max(1, support.numel()))
-    return torch.cat([measure(some[:, None], support[None]) for some in query.split(rows)])
+    found = query.new_empty(len(query), len(support))
+    for start in range(0, len(query), rows):
+        some = slice(start, start + rows)
+        found[some] = measure(query[some, None], support[None])
+    return found
 
 
 def probabilities(distances: Tensor, scale: float) -> Tensor:
@@ -117,6 +128,7 @@ def nearest(distances: Tensor, labels: Tensor) -> Tensor:
     expected = f"({distances.shape[1]},), one label for each image"
     checks.shape("support_y", labels, expected, labels.shape == distances.shape[1:])
     ways, labels = checks.classes("support_y", labels), labels.to(distances.device)
-    return torch.stack(
-        [distances.masked_fill(labels != k, torch.inf).amin(dim=1) for k in range(ways)], dim=1
-    )
+    found = distances.new_empty(len(distances), ways)
+    for k in range(ways):
+        found[:, k] = distances.masked_fill(labels != k, torch.inf).amin(dim=1)
+    return found

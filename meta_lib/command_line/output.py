@@ -42,43 +42,43 @@ def judged(right: list[list[bool]]) -> dict:
 def report(result: dict, as_json: bool) -> None:
     """Print a result as text, or as one JSON object."""
     if as_json:
-        click.echo(json.dumps(result))
+        print(json.dumps(result))
         return
     for line in result.pop("predictions", []):
-        click.echo(_answer(line))
+        print(_answer(line))
     if result["accuracy"] is not None:
         within = "" if result["ci95"] is None else f" ± {100 * result['ci95']:.1f}"
-        click.echo(
+        print(
             f"{result['learner']}: accuracy {100 * result['accuracy']:.1f}{within} %, "
             f"error {result['error_percent']:.1f} %, {result['trials']} trials"
         )
     if "held_out" in result:
-        click.echo(f"measured {data.HELD_OUT[result['held_out']]}")
+        print(f"measured {data.HELD_OUT[result['held_out']]}")
     if result.get("unknown"):
-        click.echo(f"{result['unknown']} left unknown")
+        print(f"{result['unknown']} left unknown")
     if result.get("scale") is not None:
-        click.echo(
+        print(
             f"scale {result['scale']:.3g}; left out, {result['left_out_right']} of "
             f"{result['left_out']} labelled images are named correctly, and 95 % lie within "
             f"{result['own_distance']:.3g} of their class"
         )
     for name, row in result.get("learners", {}).items():
-        click.echo(
+        print(
             f"{name}: accuracy {100 * row['accuracy']:.1f} ± {100 * row['ci95']:.1f} %, "
             f"{row['task_ms']:.0f} ms a task, {row['peak_mib']:.0f} MiB, "
             f"{row['parameters']:,} weights"
         )
     for shots, errors in result.get("mse_by_shots_and_steps", {}).items():
         by_step = ", ".join(f"{_shown(errors[step])} after {step}" for step in (0, 1, 5, 10))
-        click.echo(f"waves, {shots} points: mean squared error {by_step} steps")
+        print(f"waves, {shots} points: mean squared error {by_step} steps")
     for name, race in result.get("losses", {}).items():
         steps = race.pop("steps")
         ends = ", ".join(f"{who} {_shown(found['end'])}" for who, found in race.items())
-        click.echo(f"{name}: loss after {steps} steps: {ends}")
+        print(f"{name}: loss after {steps} steps: {ends}")
     for number, found in enumerate(result.get("gains", []), start=1):
-        click.echo(f"policy {number}: gain {_shown(found)}")
+        print(f"policy {number}: gain {_shown(found)}")
     if "model" in result:
-        click.echo(f"model: {result['model']}")
+        print(f"model: {result['model']}")
 
 
 def _answer(line: dict) -> str:
