@@ -38,6 +38,7 @@ def fewer(folder, names, photos=20, **how):
     write_snapshots(folder, list(names)[:4], min(photos, 6), **how)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation")  # matplotlib's, for tensors
 @pytest.mark.parametrize(
     "write",
     [
