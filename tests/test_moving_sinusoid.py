@@ -119,7 +119,7 @@ def test_too_large_a_rate_is_named(figure):
         {"support": []},
         {"support": [[1e300, -1e300], ["a", 1], None, [0, 0]], "alpha": 0.1, "steps": 20},
         {"support": {}, "wave": ["x"]},
-        {"wave": [1e200, 1e200], "anew": True},
+        {"wave": [1e200, 1e200]},
     ],
 )
 def test_extremes_do_no_harm(figure, values):
@@ -136,21 +136,11 @@ def test_a_reader_may_bring_their_own_start(widget, starts):
     assert torch.allclose(flatten(widget.phi), flatten(starts[7]))
     widget.beta = 0.2
     assert torch.allclose(flatten(widget.phi), flatten(starts[5]))
+    widget.beta = 0.02
+    assert torch.allclose(flatten(widget.phi), flatten(starts[7]))
 
 
 def test_ones_own_start_takes_the_place_of_mamls(tab, widget, starts):
     widget.phi = starts[7]
     said = put(show_figure(tab, widget))
     assert said.split("MAML ")[1].split(",")[0] == said.split("random start ")[1].rstrip(".")
-
-
-def test_meta_training_anew_sets_phi_and_its_curve(widget, starts, monkeypatch):
-    monkeypatch.setattr(sinusoid, "ITERATIONS", 60)
-    widget.train()
-    assert widget.anew and widget.progress == 1 and not widget.trouble
-    assert not torch.allclose(flatten(widget.phi), flatten(starts[7]))
-    curve = memoryview(widget.own_curve).cast("f")
-    assert len(curve) == 6 and curve[5] < curve[0]
-    widget.alpha = 1e40
-    widget.train()
-    assert "alpha" in widget.trouble or "beta" in widget.trouble

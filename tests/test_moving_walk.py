@@ -159,7 +159,5 @@ def test_a_phone_shows_the_drawing_above_its_controls(browser, name):
     stage = figure.locator(".moving-stage").bounding_box()
     controls = figure.locator(".moving-controls").bounding_box()
     assert stage["y"] + stage["height"] <= controls["y"] + 1
-    # What learns in the page has more controls than there is room for beneath its drawing.
-    tall = name.startswith("learn_")
-    assert tall or controls["y"] + controls["height"] - stage["y"] <= 844
+    assert controls["y"] + controls["height"] - stage["y"] <= 844
     page.context.close()

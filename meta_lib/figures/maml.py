@@ -102,8 +102,10 @@ def steps_and_curvature(
     shown = np.clip(np.nan_to_num(losses, nan=TOP, posinf=TOP), 1e-6, TOP)
     axes.loglog(rates, shown, "o-", color=BLUE, markersize=3, label="support loss after 10 steps")
     axes.axhline(start, color=BLACK, linestyle=":", label="support loss before")
-    axes.axvline(limit, color=RED, linestyle="--", label=f"2/λ_max = {limit:.4f}")
-    axes.axvline(limit / 2, color=PURPLE, linestyle="--", label=f"1/λ_max = {limit / 2:.4f}")
+    for factor, colour in ((2, RED), (1, PURPLE)):
+        rate = factor * limit / 2
+        name = rf"${factor}/\lambda_{{\max}}$ = {rate:.4f}"
+        axes.axvline(rate, color=colour, linestyle="--", label=name)
     axes.set(xlabel="inner learning rate α", ylabel="mean squared error", ylim=(None, 2 * TOP))
     axes.legend(fontsize=8, frameon=False)
     worse = next((r for r, value in zip(rates, losses, strict=True) if not value < start), None)

@@ -83,8 +83,8 @@ function windowOf(at, measure) {
 }
 
 function drawPlane(stage, box, at, { measure, margin }) {
-  const side = Math.min(box.width, box.height + 40), [x, y] = windowOf(at, measure);
-  const axes = stage.axes({ ...box, width: side }, { x, y, xlabel: "feature 1", ylabel: "feature 2", title: "six characters never trained on" });
+  const [x, y] = windowOf(at, measure);
+  const axes = stage.axes(box, { x, y, xlabel: "feature 1", ylabel: "feature 2", title: "six characters never trained on" });
   const place = (p) => [axes.px(at[2 * p]), axes.py(at[2 * p + 1])];
   for (let way = 0; way < plane.NEW; way += 1) {
     signs(axes.layer, way, Array.from({ length: plane.DRAWERS }, (_, d) => place(way * plane.DRAWERS + d)), 4.5);
@@ -97,12 +97,12 @@ function drawPlane(stage, box, at, { measure, margin }) {
   }
 }
 
-// Whose sign is whose: a drawing of each character, in a row.
-function drawNames(stage, box) {
-  const wide = box.width / plane.NEW, size = Math.min(34, wide - 18);
+// Whose sign is whose: a drawing of each character, each so far from the last.
+function drawNames(stage, x, y, [right, down]) {
   for (let way = 0; way < plane.NEW; way += 1) {
-    stage.picture(pictureOf(way), plane.SIDE, box.x + way * wide + 16, box.y, size);
-    signs(stage.back, way, [[box.x + way * wide + 8, box.y + size / 2]], 5);
+    const [left, top] = [x + way * right, y + way * down];
+    stage.picture(pictureOf(way), plane.SIDE, left + 16, top, 34);
+    signs(stage.back, way, [[left + 8, top + 17]], 5);
   }
 }
 
@@ -114,7 +114,10 @@ function drawDistances(stage, box, { similar, different }, margin) {
     for (const value of values) counts[Math.min(BINS - 1, Math.floor((BINS * value) / far))] += 1 / values.length;
     return counts;
   });
-  const axes = stage.axes(box, { x: [0, far], y: [0, 1.15 * Math.max(...heights.flat())], xlabel: "distance D of two of these drawings", title: "similar and dissimilar pairs" });
+  const axes = stage.axes(box, {
+    x: [0, far], y: [0, 1.15 * Math.max(...heights.flat())], xlabel: stage.narrow ? "distance D" : "distance D of two of these drawings",
+    title: stage.narrow ? "pairs" : "similar and dissimilar pairs", names: [["c1", "similar"], ["c2 dashed", "dissimilar"]],
+  });
   heights.forEach((counts, k) => {
     const xs = counts.flatMap((_, i) => [(far * i) / BINS, (far * (i + 1)) / BINS]), tops = counts.flatMap((count) => [count, count]);
     axes.band(xs, tops.map(() => 0), tops, k ? "c2" : "c1");
@@ -122,7 +125,6 @@ function drawDistances(stage, box, { similar, different }, margin) {
   });
   axes.line([margin, margin], axes.y, "grey thick");
   axes.text(margin, axes.y[1], "margin", { dy: 12, dx: margin > 0.7 * far ? -6 : 6, "text-anchor": margin > 0.7 * far ? "end" : "start" });
-  legend(stage, axes.inner.x + axes.inner.width - 104, axes.inner.y + 28, [["c1", "similar"], ["c2 dashed", "dissimilar"]]);
 }
 
 function drawLoss(stage, box, { curve, before, settings }) {
@@ -130,22 +132,23 @@ function drawLoss(stage, box, { curve, before, settings }) {
   const [low, high] = [1e-6, 10], inside = (loss) => (Number.isNaN(loss) ? high : within(loss, low, high));
   const all = runs.flatMap(([losses]) => losses.map(inside));
   const y = all.length ? [Math.min(...all) / 1.5, 1.5 * Math.max(...all)] : [0.01, 1];
-  const axes = stage.axes(box, { x: [0, 1.04 * settings.iterations], y, logy: true, xlabel: "iteration", ylabel: "loss" });
+  const axes = stage.axes(box, { x: [0, 1.04 * settings.iterations], y, logy: true, xlabel: "iteration", title: "loss", names: [["c1 thick", "this run"], ["c3 dashed", "the run before"]] });
   for (const [losses, kind] of runs) axes.line(losses.map((_, block) => plane.BLOCK * (block + 0.5)), losses.map(inside), kind);
-  if (before) legend(stage, axes.inner.x + axes.inner.width - 120, axes.inner.y + 12, [["c1 thick", "this run"], ["c3 dashed", "the run before"]]);
 }
 
 function draw(stage, now) {
   const { settings, at } = now;
   if (!at) return "The characters are being drawn.";
   const found = distances(at, settings.measure), { width, height, narrow } = stage;
-  const left = narrow ? { x: 0, y: 0, width, height: 330 } : { x: 0, y: 0, width: 0.52 * width, height: height - 46 };
+  const left = { x: 0, y: 0, width: narrow ? Math.min(width - 62, 300) : Math.min(0.52 * width, height - 6), height: narrow ? 264 : height - 46 };
   drawPlane(stage, left, at, settings);
-  drawNames(stage, { x: left.x + 40, y: left.height + 4, width: Math.min(left.width - 52, 340) });
-  const right = { x: narrow ? 0 : 0.54 * width, y: narrow ? left.height + 50 : 0, width: narrow ? width : 0.46 * width };
-  const half = (height - right.y) / 2;
-  drawDistances(stage, { ...right, height: half }, found, settings.margin);
-  drawLoss(stage, { ...right, y: right.y + half, height: half }, now);
+  if (narrow) drawNames(stage, left.width + 4, 14, [0, 38]);
+  else drawNames(stage, 40, left.height + 4, [54, 0]);
+  const [pairs, loss] = [0, 0.5].map((from) => (narrow
+    ? { x: from * width, y: 268, width: width / 2, height: height - 268 }
+    : { x: 0.54 * width, y: from * height, width: 0.46 * width, height: height / 2 }));
+  drawDistances(stage, pairs, found, settings.margin);
+  drawLoss(stage, loss, now);
   return said(now, found);
 }
 
@@ -177,7 +180,8 @@ export default {
     });
     const end = figure(model, el, {
       hint: "Press Learn, and watch characters that the network is never shown move into heaps. Move the margin, the measure, the share of similar pairs or β meanwhile: the training goes on with them.",
-      height: (width) => (width < 560 ? 330 + 50 + 380 : 430),
+      height: (width) => (width < 560 ? 500 : 430),
+      words: 500,
       controls: [
         slider("margin", "margin m", { ...MARGIN, log: true, step: 10 }),
         choice("measure", "distance", [["Euclidean", "Euclidean"], ["cosine", "cosine"]]),

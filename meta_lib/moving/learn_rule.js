@@ -28,20 +28,23 @@ const inside = ([low, high]) => (loss) => (Number.isNaN(loss) ? high : within(lo
 const arenaName = (arena) => ARENAS.find(([name]) => name === arena)[1];
 
 function drawRace(stage, box, { race, before }) {
-  const y = HEIGHTS[race.arena], axes = stage.axes(box, { x: [0, rules.RACE], y, logy: true, xlabel: "step of the race", ylabel: "mean loss", title: arenaName(race.arena) });
+  const y = HEIGHTS[race.arena], rivals = Object.entries(RACERS);
+  const axes = stage.axes(box, {
+    x: [0, rules.RACE], y, logy: true, xlabel: "step of the race", ylabel: "mean loss", title: arenaName(race.arena),
+    names: [["c1 thick", "LSTM, now"], ["c4 dashed", "the run before"], ...rivals.map(([name, kind]) => [kind, `${name}, tuned`])],
+  });
   const line = (curve, kind) => axes.line(curve.map((_, t) => t), curve.map(inside(y)), kind);
-  for (const [name, kind] of Object.entries(RACERS)) line(race.rivals[name], kind);
-  const last = before?.race?.arena === race.arena;
-  if (last) line(before.race.rule, "c4 dashed");
+  for (const [name, kind] of rivals) line(race.rivals[name], kind);
+  if (before?.race?.arena === race.arena) line(before.race.rule, "c4 dashed");
   line(race.rule, "c1 thick");
-  legend(stage, axes.inner.x + axes.inner.width - 150, axes.inner.y + 12, [
-    ["c1 thick", "LSTM, now"], ...(last ? [["c4 dashed", "the run before"]] : []), ...Object.entries(RACERS).map(([name, kind]) => [kind, `${name}, tuned`]),
-  ]);
 }
 
 function drawProgress(stage, box, { race, ends, curve, settings, before }) {
   const { iterations, horizon, truncation } = settings, y = HEIGHTS.bowls, seen = inside(y);
-  const axes = stage.axes(box, { x: [0, 1.04 * iterations], y, logy: true, xlabel: "iteration", title: "at the end of the race on unseen bowls" });
+  const axes = stage.axes(box, {
+    x: [0, 1.04 * iterations], y, logy: true, xlabel: "iteration", title: "at the end of the race on unseen bowls",
+    names: [["c1 thick", "LSTM"], ["c4 dashed", "the run before"], ["c5 thin", "LSTM in practice"]],
+  });
   for (const [name, kind] of Object.entries(RACERS)) {
     const end = seen(race.target[name].at(-1));
     axes.line([0, 1.04 * iterations], [end, end], kind);
@@ -51,9 +54,6 @@ function drawProgress(stage, box, { race, ends, curve, settings, before }) {
   if (before) raced(before.ends, "c4 dashed");
   raced(ends, "c1 thick");
   axes.dots(ends.map((_, i) => rules.EVERY * (i + 1)), ends.map(seen), "c1", 3);
-  legend(stage, axes.inner.x + axes.inner.width - 150, axes.inner.y + 12, [
-    ["c1 thick", "LSTM"], ...(before ? [["c4 dashed", "the run before"]] : []), ["c5 thin", "LSTM in practice"],
-  ]);
 }
 
 function draw(stage, now) {
@@ -85,7 +85,8 @@ export default {
     });
     const end = figure(model, el, {
       hint: "Press Learn, and watch the thick line in the race: it flounders, then descends, then overtakes, or does not. Then let the rule loose where it has not practised.",
-      height: (width) => (width < 560 ? 680 : 360),
+      height: (width) => (width < 560 ? 500 : 380),
+      words: 450,
       controls: [
         slider("hidden", "units in a layer", { values: HIDDEN }),
         slider("horizon", "horizon", { values: HORIZONS }),

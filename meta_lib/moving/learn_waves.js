@@ -14,7 +14,7 @@ export function trained(settings, iterations = settings.iterations) {
 const ALGORITHMS = [["MAML", "MAML"], ["first order", "MAML, first order"], ["ANIL", "ANIL"], ["Reptile", "Reptile"]];
 const ITERATIONS = [100, 300, 1000, 3000, 10000];
 const GRID = Float64Array.from({ length: 101 }, (_, i) => -5 + i / 10);
-const HEIGHTS = [-6, 9], LOSSES = [0.2, 100], MOST = 20;
+const HEIGHTS = [-6, 6], LOSSES = [0.2, 100], MOST = 20;
 // Where waves are measured: the first points are used, as many as there are shots.
 const PLACES = (({ uniform }) => Array.from({ length: MOST }, () => -5 + 10 * uniform()))(random(5));
 
@@ -50,29 +50,31 @@ const named = ({ algorithm, alpha, beta, shots, steps: count }) => `${algorithm}
 function draw(stage, model, now) {
   const wave = waveOf(model), { settings, done, curve, before } = now, own = fit(now.phi, settings, wave);
   const [left, right] = stage.boxes([1, 1]);
-  const axes = stage.axes(left, { x: [-5, 5], y: HEIGHTS, xlabel: "x", title: `your wave, ${steps(settings.steps)} from φ` });
+  const axes = stage.axes(left, {
+    x: [-5, 5], y: HEIGHTS, xlabel: "x", title: `your wave, ${steps(settings.steps)} from φ`,
+    names: [["grey", "your wave"], ["c1 thin", "at φ, before the steps"], ["c1 thick", "after them"], ["c2 dashed", "the run before"]],
+  });
   const truth = Array.from(GRID, (x) => height(wave, x)), xs = Array.from(GRID);
   axes.line(xs, truth, "grey");
   if (before) axes.line(xs, fit(before.phi, before.settings, wave).after, "c2 dashed");
   axes.line(xs, own.before, "c1 thin");
   axes.line(xs, own.after, "c1 thick");
   axes.dots(Array.from(own.xs), Array.from(own.ys), "c5", 4);
-  legend(stage, axes.inner.x + 6, axes.inner.y + 10, [
-    ["grey", "your wave"], ["c1 thin", "at φ, before the steps"], ["c1 thick", "after them"], ...(before ? [["c2 dashed", "after them, the run before"]] : []),
-  ]);
   const crest = [wave[1] + Math.PI / 2, wave[0]];
   stage.handle("crest", axes, {
     x: crest[0], y: crest[1], kind: "c4", step: [0.1, 0.1], label: "the crest of your wave", text: `amplitude ${show(wave[0])}, phase ${show(wave[1])}`,
     set: (x, y) => change(model, { wave: [within(y, 0.1, 5), within(x - Math.PI / 2, 0, Math.PI)].map((value) => Number(value.toFixed(2))) }),
   });
-  const losses = stage.axes(right, { x: [0, 1.04 * settings.iterations], y: LOSSES, logy: true, xlabel: "iteration", ylabel: "meta-loss", title: "error on the queries, after the steps" });
+  const losses = stage.axes(right, {
+    x: [0, 1.04 * settings.iterations], y: LOSSES, logy: true, xlabel: "iteration", ylabel: "meta-loss", title: "error on the queries, after the steps",
+    names: [["c1 thick", "this run"], ["c2 dashed", "the run before"]],
+  });
   const line = (values, kind) => {
     const shown = values.map((value) => (Number.isNaN(value) ? LOSSES[1] : within(value, ...LOSSES)));
     losses.line(shown.map((_, block) => waves.BLOCK * (block + 0.5)), shown, kind);
   };
   if (before) line(before.curve, "c2 dashed");
   line(curve, "c1 thick");
-  legend(stage, losses.inner.x + 10, losses.inner.y + 10, [["c1 thick", "this run"], ...(before ? [["c2 dashed", "the run before"]] : [])]);
   return said(model, now, own, truth);
 }
 
@@ -104,7 +106,8 @@ export default {
     });
     const end = figure(model, el, {
       hint: "Press Learn, and watch the thick line: one step from φ makes your wave. Drag its crest meanwhile. Then change α or β and learn again.",
-      height: (width) => (width < 560 ? 640 : 340),
+      height: (width) => (width < 560 ? 500 : 360),
+      words: 450,
       controls: [
         slider("alpha", "inner rate α", { min: 0.0005, max: 0.5, log: true, step: 20 }),
         slider("beta", "meta rate β", { min: 0.0001, max: 1, log: true, step: 20 }),

@@ -153,15 +153,12 @@ function memory() {
     if (read[name]?.view !== model.get(name)) read[name] = { view: model.get(name), values: floats(model, name) };
     return read[name].values;
   };
-  const own = (model) => model.get("anew") && bytes(model, "own").length === SIZE;
   const start = (model, number) => {
-    if (number === 0 && own(model)) return bytes(model, "own");
     const count = bytes(model, "starts").length / SIZE, at = [chosen(model), count - 2, count - 1][number];
     return bytes(model, "starts").subarray(at * SIZE, (at + 1) * SIZE);
   };
   return {
     bytes,
-    own,
     walk(model, number, support) {
       const phi = start(model, number), alpha = model.get("alpha");
       const key = `${phi.byteOffset} ${alpha} ${support}`, last = walks[number];
@@ -198,7 +195,7 @@ function draw(stage, model, kept) {
   move(stage, model, axes, support);
   supportLosses(stage, boxes[3], results, steps);
   metaTraining(stage, boxes[4], model, kept);
-  return `${model.get("trouble")} ${said(model, results, steps)}`.trim();
+  return said(model, results, steps);
 }
 
 const after = (steps) => `after ${steps} step${steps === 1 ? "" : "s"}`;
@@ -231,9 +228,8 @@ function metaTraining(stage, box, model, kept) {
   const betas = model.get("betas"), all = kept.bytes(model, "curves"), length = all.length / betas.length / 2;
   const front = chosen(model);
   const lines = betas.map((beta, i) => {
-    const at = 2 * i + (front % 2), mine = at === front && kept.own(model);
-    const curve = mine ? kept.bytes(model, "own_curve") : all.subarray(at * length, (at + 1) * length);
-    return { curve, name: [at === front ? "c1 thick" : `grey ${["dotted", "", "dashed"][i % 3]}`, mine ? "your own" : `β = ${beta}`] };
+    const at = 2 * i + (front % 2), curve = all.subarray(at * length, (at + 1) * length);
+    return { curve, name: [at === front ? "c1 thick" : `grey ${["dotted", "", "dashed"][i % 3]}`, `β = ${beta}`] };
   });
   const axes = stage.axes(box, {
     x: [0, 10 * length], y: [0.2, 1000], logy: true, xlabel: "iteration", ylabel: "meta-loss",
@@ -273,7 +269,6 @@ export default {
         choice("order", "meta-gradient", [["second", "second order"], ["first", "first order"]]),
         button("New task", newTask),
         player("steps", "Play the steps", () => MOST),
-        training("Meta-train anew"),
       ],
       draw: (stage, state) => draw(stage, state, kept),
     });

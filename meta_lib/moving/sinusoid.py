@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 import traitlets
 from matplotlib.figure import Figure
-from torch import Generator, Tensor
+from torch import Tensor
 
 from meta_lib import maml
 from meta_lib.figures import maml as pictures
@@ -15,17 +15,16 @@ from meta_lib.moving import MovingFigure, floats
 from meta_lib.networks import Parameters, flatten, forward, loss_of, mlp, parameters_of, unflatten
 from meta_lib.tasks.draws import placed
 from meta_lib.tasks.episodes import Episode
-from meta_lib.tasks.sinusoids import Waves, sample_points, sample_waves
-from meta_lib.training import minimise
+from meta_lib.tasks.sinusoids import Waves
 
 ORDERS = ("second", "first")
-ITERATIONS = 300
 BLOCK = 10
 
 # Whoever imports this keeps their random numbers.
 with torch.random.fork_rng(devices=()):
     NETWORK = mlp(1, 40, 40, 1)
 LOSS = loss_of(NETWORK, F.mse_loss)
+SIZE = sum(weight.numel() for weight in NETWORK.parameters())
 
 
 class Sinusoid(MovingFigure):
@@ -36,7 +35,7 @@ class Sinusoid(MovingFigure):
     and with more shots the others follow.
     """
 
-    shared = ("alpha", "steps", "beta", "order", "anew", "wave", "support")
+    shared = ("alpha", "steps", "beta", "order", "wave", "support")
     alpha = traitlets.Float(0.01).tag(sync=True)
     steps = traitlets.Int(5).tag(sync=True)
     beta = traitlets.Float(0.02).tag(sync=True)
@@ -47,10 +46,6 @@ class Sinusoid(MovingFigure):
     betas: traitlets.List[float] = traitlets.List(help="the β of the starts").tag(sync=True)
     starts = traitlets.Bytes(help="all φ, by β and order; pre-trained; random").tag(sync=True)
     curves = traitlets.Bytes(help="mean meta-losses of ten iterations each").tag(sync=True)
-    anew = traitlets.Bool(False, help="whether the reader's own φ is in use").tag(sync=True)
-    own = traitlets.Bytes().tag(sync=True)
-    own_curve = traitlets.Bytes().tag(sync=True)
-    trouble = traitlets.Unicode(help="why a meta-training has failed").tag(sync=True)
 
     def __init__(
         self,
@@ -80,16 +75,26 @@ class Sinusoid(MovingFigure):
 
     @property
     def phi(self) -> Parameters:
-        """The initialisation in use, by name: from β and the order, or one's own.
+        """The initialisation in use, by name: that of β and the order.
 
-        What is set here is used until β or the order is changed.
+        What is set here takes its place, and has no curve of a meta-training.
         """
-        nearest = np.abs(np.log(self.betas) - np.log(self.beta)).argmin()
-        return self._start(len(ORDERS) * int(nearest) + ORDERS.index(self.order))
+        starts = np.frombuffer(self.starts, "<f4").reshape(-1, SIZE)
+        vector = torch.tensor(starts[self._chosen])
+        return unflatten(placed(vector), parameters_of(NETWORK))
 
     @phi.setter
     def phi(self, phi: Parameters) -> None:
-        self._use(phi, [])
+        starts = np.frombuffer(self.starts, "<f4").reshape(-1, SIZE).copy()
+        curves = np.frombuffer(self.curves, "<f4").reshape(len(starts) - 2, -1).copy()
+        starts[self._chosen], curves[self._chosen] = flatten(phi).detach().cpu().numpy(), np.nan
+        with self.hold_sync():
+            self.starts, self.curves = floats(starts), floats(curves)
+
+    @property
+    def _chosen(self) -> int:
+        nearest = np.abs(np.log(self.betas) - np.log(self.beta)).argmin()
+        return len(ORDERS) * int(nearest) + ORDERS.index(self.order)
 
     def still(self) -> Figure:
         """Return the network's curve before and after each inner step from φ."""
@@ -107,44 +112,6 @@ class Sinusoid(MovingFigure):
         x, wave, support_x, support_y = (tensor[:, 0].cpu().numpy() for tensor in drawn)
         fits = [fit[:, 0].cpu().numpy() for fit in fits]
         return pictures.fit(x, wave, support_x, support_y, fits, errors, self.alpha)
-
-    def train(self) -> None:
-        """Meta-train from the random start with the chosen α, β, order and number of shots."""
-        generator, shots = Generator().manual_seed(0), len(self.support)
-        phi = {name: weight.requires_grad_() for name, weight in self._start(-1).items()}
-        done = 0
-
-        def batch_loss() -> Tensor:
-            nonlocal done
-            done += 1
-            if done % BLOCK == 0:
-                self.progress = done / (ITERATIONS + 1)
-            tasks = sample_points(sample_waves(25, generator), shots, shots, generator)
-            objective = maml.first_order_loss if self.order == "first" else maml.meta_loss
-            return objective(LOSS, phi, tasks, self.alpha)
-
-        self.trouble = ""
-        try:
-            curve = minimise(phi.items(), batch_loss, ITERATIONS, self.beta, decay=True)
-            self._use(phi, curve)
-        except FloatingPointError as error:
-            self.trouble = str(error)
-        self.progress = 1.0
-
-    def _start(self, number: int) -> Parameters:
-        vectors = torch.tensor(np.frombuffer(self.starts, "<f4")).view(-1, 1761)
-        own = self.anew and number >= 0
-        vector = torch.tensor(np.frombuffer(self.own, "<f4")) if own else vectors[number]
-        return unflatten(placed(vector), parameters_of(NETWORK))
-
-    def _use(self, phi: Parameters, curve: list[float]) -> None:
-        with self.hold_sync():
-            self.own, self.own_curve = floats(flatten(phi)), floats(blocks(curve))
-            self.anew = True
-
-    @traitlets.observe("beta", "order")
-    def _forget(self, _change: object) -> None:
-        self.anew = False
 
 
 def blocks(curve: list[float]) -> Tensor:
