@@ -81,6 +81,8 @@ def same_picture(one, other):
 
 def alike(one, other, part="state"):
     """Tell whether two values of a trait are the same but for rounding."""
+    if one == other:
+        return True
     if part == "buffers" and isinstance(one, str) and isinstance(other, str):
         one, other = b64decode(one), b64decode(other)
         if len(one) != len(other) or len(one) % 4:
@@ -90,7 +92,7 @@ def alike(one, other, part="state"):
             apart = np.abs(shades[0] - shades[1])
             return apart.max(initial=0) <= SHADE and (apart > 0).mean() <= SHARE
         numbers = (np.frombuffer(each, "<f4") for each in (one, other))
-        return one == other or np.allclose(*numbers, rtol=1e-4, atol=1e-6)
+        return np.allclose(*numbers, rtol=1e-4, atol=1e-6)
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):

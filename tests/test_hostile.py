@@ -129,8 +129,9 @@ def test_a_small_file_of_a_huge_picture_is_refused(side, read):
 
 
 @pytest.mark.parametrize("size", [(1, 900_000), (900_000, 1)])
-def test_a_picture_as_thin_as_a_thread_is_a_picture(size, read):
-    assert read(zipped([(A_NAME, png_of(*size))]))["Latin/character01"].shape == (1, 1, 8, 8)
+def test_a_picture_as_thin_as_a_thread_is_refused_by_name(size, read):
+    with pytest.raises(NotOmniglot, match="too unequal for a square of 8"):
+        read(zipped([(A_NAME, png_of(*size))]))
 
 
 @pytest.mark.parametrize(
