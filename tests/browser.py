@@ -117,8 +117,29 @@ def put(figure, **values):
 def reached(figure, iteration):
     """Wait until a training has come to an iteration, and return what the figure says then."""
     readout = figure.locator(".moving-readout", has_text=f"Iteration {iteration} of")
-    readout.wait_for(timeout=60_000)
+    readout.wait_for(timeout=120_000)
     return readout.text_content()
+
+
+def told(figure, before):
+    """Wait until the read-out is another than `before`, and return it."""
+    wait = "([readout, before]) => readout.textContent !== before && readout.textContent"
+    return _waited(figure, wait, before)
+
+
+def rested(figure):
+    """Wait until the read-out has stayed the same for a second, and return it."""
+    wait = """([readout]) => {
+        const text = readout.textContent, now = performance.now();
+        if (readout.rests?.text !== text) readout.rests = { text, since: now };
+        return now - readout.rests.since > 1000 && text;
+    }"""
+    return _waited(figure, wait)
+
+
+def _waited(figure, wait, *given):
+    readout = figure.locator(".moving-readout").element_handle()
+    return figure.page.wait_for_function(wait, arg=[readout, *given], timeout=60_000).json_value()
 
 
 def press(figure, name):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from browser import call, press, put, reached, show_figure, watched
+from browser import call, press, put, reached, rested, show_figure, told, watched
 
 from meta_lib import maml
 from meta_lib.moving import learn_waves
@@ -54,12 +54,14 @@ def test_pause_one_iteration_and_go_on_lead_where_one_go_leads(figure, tab):
 
 def test_a_pause_stays_where_it_is_and_stands_in_the_address(figure, tab):
     put(figure, iterations=10_000)
+    before = put(figure)
     press(figure, "Learn")
-    tab.wait_for_timeout(300)
+    told(figure, before)
     press(figure, "Pause")
-    tab.wait_for_timeout(900)
-    said, goal = put(figure), figure.evaluate("(at) => at.model.get('goal')")
-    assert f"learn_waves.goal={goal}" in tab.url and f"Iteration {goal} of 10000" in said
+    said, goal = rested(figure), figure.evaluate("(at) => at.model.get('goal')")
+    assert f"Iteration {goal} of 10000" in said
+    shown = f"learn_waves.goal={goal}"
+    tab.wait_for_function("(shown) => location.search.includes(shown)", arg=shown)
     tab.reload()
     tab.wait_for_selector("html[data-moving=ready]")
     assert reached(figure, goal) == said
@@ -80,16 +82,14 @@ def test_without_a_worker_it_learns_in_slices(browser, figure, plug):
 def test_it_rests_off_the_screen(figure, tab):
     put(figure, iterations=10_000)
     figure.evaluate("(at) => { at.style.marginBottom = '4000px'; }")
+    before = put(figure)
     press(figure, "Learn")
-    tab.wait_for_timeout(200)
+    told(figure, before)
     tab.evaluate("scrollTo(0, 3000)")
-    tab.wait_for_timeout(700)
-    said = put(figure)
-    tab.wait_for_timeout(500)
-    assert put(figure) == said
+    said = rested(figure)
+    assert "Iteration 10000 of" not in said
     tab.evaluate("scrollTo(0, 0)")
-    tab.wait_for_timeout(700)
-    assert put(figure) != said
+    told(figure, said)
 
 
 def test_who_wants_less_motion_goes_a_piece_at_a_time(browser):
