@@ -300,11 +300,12 @@ def compare(
     """
     with failing_well(device):
         named = comparison.names(checkpoints)
-        trained = [learners.load_learner(path)[1] for path in named.values()]
-        for settings in trained:
+        trained = {name: (path, learners.load_learner(path)[1]) for name, path in named.items()}
+        every = [settings for _, settings in trained.values()]
+        for settings in every:
             learners.check_ways(settings, options["ways"])
-        _check_same_parts(trained)
-        shape = trained[0] | {"ways": options["ways"]}
+        _check_same_parts(every)
+        shape = every[0] | {"ways": options["ways"]}
         fewer = {"episodes": min(40, options["episodes"]), "seed": VALIDATION}
 
         @cache
@@ -316,7 +317,7 @@ def compare(
         def tasks(part: str, settings: learners.Settings) -> list[Episode]:
             return drawn(part, *data.at_size(settings))
 
-        rows = comparison.compare(named, tasks, shape)
+        rows = comparison.compare(trained, tasks, shape)
         trials = sum(len(episode.query_y) for episode in tasks("test", shape))
         asked = {"learner": "all", **options, "trials": trials, **UNASKED}
         report({**asked, "learners": rows}, as_json)

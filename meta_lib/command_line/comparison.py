@@ -65,17 +65,20 @@ def names(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def compare(
-    trained: Mapping[str, Path], tasks: Callable[[str, Settings], list[Episode]], shape: Settings
+    trained: Mapping[str, tuple[Path, Settings]],
+    tasks: Callable[[str, Settings], list[Episode]],
+    shape: Settings,
 ) -> dict[str, dict[str, Any]]:
     """Return for each learner its accuracy on the same test episodes, and its cost, by name.
 
-    `trained` gives checkpoints by name, to which "pixels" and "from scratch" are added. `tasks`
-    gives the episodes of a part of the data, with images of the size that a learner's settings
-    name. `shape` is the size of those two, and the `ways` and `filters` of the latter's network,
-    whose rate and steps are chosen on the part "validation". Of each: `accuracy` and `ci95`;
-    `right_by_task`, how many queries of each task it answered correctly; `parameters`, how many
-    weights it has; `task_ms`, the median time in milliseconds that an episode takes, its adaptation
-    included; `peak_mib`, what an episode adds to the memory in use; and `choice`, what was chosen.
+    `trained` gives checkpoints and their settings by name; "pixels" and "from scratch" are added.
+    `tasks` gives the episodes of a part of the data, with images of the size that a learner's
+    settings name. `shape` is the size of those two, and the `ways` and `filters` of the latter's
+    network, whose rate and steps are chosen on the part "validation". Of each: `accuracy` and
+    `ci95`; `right_by_task`, how many queries of each task it answered correctly; `parameters`, how
+    many weights it has; `task_ms`, the median time in milliseconds that an episode takes, its
+    adaptation included; `peak_mib`, what an episode adds to the memory in use; and `choice`, what
+    was chosen.
 
     Raises as `learners.load_learner` does.
     """
@@ -85,9 +88,7 @@ def compare(
         PIXELS: (pixels, (shape,), shape),
         SCRATCH: (from_scratch, (shape, *best), shape),
     }
-    rows |= {
-        name: (_load, (path,), learners.load_learner(path)[1]) for name, path in trained.items()
-    }
+    rows |= {name: (_load, (path,), settings) for name, (path, settings) in trained.items()}
     found: dict[str, dict[str, Any]] = {}
     for name, (make, of, settings) in rows.items():
         learner, test = make(*of), tasks("test", settings)

@@ -14,7 +14,7 @@ from torch import Generator
 from meta_lib.command_line.learners import Settings
 from meta_lib.machinery import runs
 from meta_lib.tasks.episodes import Episode, ImageSet, task_source
-from meta_lib.tasks.folders import Pictures, labelled
+from meta_lib.tasks.folders import Pictures, images_of, labelled
 from meta_lib.tasks.held_out import (
     Known,
     changed,
@@ -119,7 +119,7 @@ def for_judging(
     if wanted["data"] != "folder" or own and known is None:
         return Source(_parts_of(wanted))
     found = _read(wanted, skip)
-    whole = {name: pictures.images for name, pictures in found.items()}
+    whole = images_of(found)
     if known is None:
         return Source(lambda part: whole)
     changes = tuple(changed(known, identity("", {}, found)))
@@ -153,7 +153,7 @@ def _read(settings: Settings, skip: bool) -> dict[str, Pictures]:
 
 
 def _of_folder(found: dict[str, Pictures], parts: dict[str, ImageSet]) -> Callable[[str], ImageSet]:
-    whole = {name: pictures.images for name, pictures in found.items()}
+    whole = images_of(found)
     return lambda part: whole if part == "all" else parts[part]
 
 

@@ -181,10 +181,18 @@ def _draw(
         order = torch.randperm(len(images), generator=generator)
         support.append(images[order[:shots]])
         query.append(images[order[shots : shots + queries]])
-    labels = torch.arange(ways, device=support[0].device)
+    return of_classes(support, query)
+
+
+def of_classes(support: Sequence[Tensor], query: Sequence[Tensor]) -> Episode:
+    """Return the task whose class k has the images `support[k]` and `query[k]`.
+
+    Each class has as many support images as the others, and as many queries.
+    """
+    labels = torch.arange(len(support), device=support[0].device)
     return Episode(
-        torch.cat(support),
-        labels.repeat_interleave(shots),
-        torch.cat(query),
-        labels.repeat_interleave(queries),
+        torch.cat(list(support)),
+        labels.repeat_interleave(len(support[0])),
+        torch.cat(list(query)),
+        labels.repeat_interleave(len(query[0])),
     )

@@ -10,7 +10,7 @@ import io
 import os
 import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,7 +62,12 @@ def image_folder(
     With one channel the images are grey, as `read_ink` reads them; with 3 they are in colour, as
     `read_colours` does. Raises as `labelled` does.
     """
-    return {name: found.images for name, found in labelled(path, size, clean, channels).items()}
+    return images_of(labelled(path, size, clean, channels))
+
+
+def images_of(found: Mapping[str, Pictures]) -> ImageSet:
+    """Return the images of each class, without their files."""
+    return {name: pictures.images for name, pictures in found.items()}
 
 
 def labelled(

@@ -16,8 +16,8 @@ import torch
 from torch import Generator
 
 from meta_lib.machinery import checks
-from meta_lib.tasks.episodes import Episode, ImageSet, check_episode
-from meta_lib.tasks.folders import Pictures, composed
+from meta_lib.tasks.episodes import Episode, ImageSet, check_episode, of_classes
+from meta_lib.tasks.folders import Pictures, composed, images_of
 from meta_lib.tasks.parts import PARTS, deal
 
 Known = dict[str, Any]
@@ -45,7 +45,7 @@ def deal_folder(found: Mapping[str, Pictures], ways: int, shots: int, queries: i
     classes or images than there are.
     """
     checks.whole_number("ways", ways, at_least=2)
-    whole = {name: pictures.images for name, pictures in found.items()}
+    whole = images_of(found)
     check_episode(whole, ways, shots, queries)
     by_classes = deal(whole)
     if all(len(part) >= ways for part in by_classes.values()):
@@ -123,15 +123,9 @@ def other_images(
     def draw() -> Episode:
         names = list(known)
         chosen = [names[i] for i in torch.randperm(len(names), generator=generator)[:ways]]
-        x = [_some(known[name], shots, generator) for name in chosen]
-        asked = [_some(fresh[name], queries, generator) for name in chosen]
-        labels = torch.arange(ways, device=x[0].device)
-        return Episode(
-            torch.cat(x),
-            labels.repeat_interleave(shots),
-            torch.cat(asked),
-            labels.repeat_interleave(queries),
-        )
+        support = [_some(known[name], shots, generator) for name in chosen]
+        query = [_some(fresh[name], queries, generator) for name in chosen]
+        return of_classes(support, query)
 
     return draw
 
