@@ -157,7 +157,7 @@ const percent = (share) => `${Math.round(100 * share)} %`;
 function said({ settings, done, failed, curve, mixed, before, at }, { similar, different, accuracy }) {
   const { iterations, similar: share, margin } = settings, words = [], [near, far] = [mean(similar), mean(different)];
   if (failed) words.push(`Lost in iteration ${failed}: the loss or its gradient is no longer a number.`);
-  words.push(done ? `Iteration ${done} of ${iterations}${curve.length ? `: loss ${show(curve.at(-1))}, the mean of ten` : ""}.` : "The weights are random: nothing has been learned yet.");
+  words.push(done ? `Iteration ${done} of ${iterations}${curve.length ? `: loss ${show(curve.at(-1))}, the mean of ten` : ""}.` : `The weights are random: nothing has been learned yet. Learn begins with ${named(settings)}.`);
   words.push(`Of these six characters, similar pairs lie ${show(near)} apart, dissimilar ones ${show(far)}; from one drawing each, ${percent(accuracy)} of the others are named correctly, where guessing names 17 %.`);
   if (!(Math.max(...at.map(Math.abs)) > 0)) words.push("All lie on one point, where the push has no direction.");
   else if (done && share === 1) words.push("There are only similar pairs, so nothing pushes: all is drawn to one point.");
