@@ -1,0 +1,86 @@
+"""Catalogues of messages, one a document: `make messages` keeps them in step with the English.
+
+A message whose English has changed keeps its old translation as a suggestion, marked fuzzy; until
+somebody renews it, the page shows the English.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nbformat
+from babel.messages import Catalog
+from babel.messages.pofile import read_po, write_po
+from messages import Message, Translate, messages, prose
+
+BOOK = Path(__file__).parents[1]
+LOCALE, LANGUAGE = BOOK / "locale", "zh_CN"
+WITHOUT = {"chapter-times"}  # written by `make notebooks`, and nothing but names and numbers
+WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)  # the history knows better, and a date would change every file
+
+
+def documents() -> list[Path]:
+    """Return the notebooks and the pages of the book, in no order that matters."""
+    found = [*BOOK.glob("*.md"), *BOOK.glob("*.ipynb"), *BOOK.glob("[0-9]-*/*.ipynb")]
+    return sorted(path for path in found if path.stem not in WITHOUT)
+
+
+def messages_of(document: Path) -> Iterator[Message]:
+    """Yield the messages of a notebook or a page."""
+    if document.suffix == ".ipynb":
+        return prose(nbformat.read(document, as_version=4))
+    return messages(document.read_text(encoding="utf-8"))
+
+
+def path_of(document: Path) -> Path:
+    """Return where the catalogue of a document stands."""
+    return LOCALE / LANGUAGE / document.relative_to(BOOK).with_suffix(".po")
+
+
+def read(document: Path) -> Catalog:
+    """Return a document's catalogue, empty if there is none."""
+    path = path_of(document)
+    if not path.exists():
+        return _empty()
+    with open(path, "rb") as file:
+        return read_po(file, locale=LANGUAGE)
+
+
+def translator(document: Path) -> Translate:
+    """Return what translates a document's messages, as far as there are translations."""
+    known = {one.id: one.string for one in read(document) if one.id and not one.fuzzy}
+    return lambda text: known.get(text) or text
+
+
+def wanting(document: Path) -> list[str]:
+    """Return the messages of a document that have no translation."""
+    translate = translator(document)
+    return [message.text for message in messages_of(document) if translate(message.text) == message.text]
+
+
+def update(document: Path) -> None:
+    """Bring a document's catalogue in step with it: the new messages in, the old ones out."""
+    template = _empty()
+    for message in messages_of(document):
+        template.add(message.text)
+    catalogue = read(document)
+    catalogue.update(template, update_header_comment=False)
+    catalogue.creation_date = catalogue.revision_date = WRITTEN
+    path = path_of(document)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        write_po(file, catalogue, width=0, ignore_obsolete=True, include_previous=True)
+
+
+def _empty() -> Catalog:
+    return Catalog(
+        LANGUAGE, project="Learning to Learn", version="1", creation_date=WRITTEN,
+        revision_date=WRITTEN, header_comment="# The book in Chinese.", fuzzy=False,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    for document in documents():
+        update(document)
+        for text in wanting(document):
+            print(f"{path_of(document).relative_to(BOOK.parent)}: {text[:80]!r}")
