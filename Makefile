@@ -7,6 +7,7 @@ VENV      := .venv
 BIN       := $(VENV)/bin
 HTML      := _build/html
 SITE      := _build/site
+CHINESE   := _build/zh
 NAME      := learning-to-learn
 PORT      ?= 8000
 THREADS   ?= 1
@@ -56,6 +57,9 @@ book: $(HTML)/.built
 $(HTML)/.built: $(VENV)/.installed $(LIBRARY) $(SOURCES)
 	@rm -rf $(HTML)
 	@$(BIN)/jupyter-book build --all -W --keep-going -n .
+	@$(BIN)/python book/_translated/edition.py $(CHINESE)
+	@$(BIN)/jupyter-book build --all -W --keep-going -n $(CHINESE)
+	@mv $(CHINESE)/_build/html $(HTML)/zh
 	@touch $@
 
 # What one wants before each commit; tests/touched.py says which tests reach what has changed.

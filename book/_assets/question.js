@@ -17,7 +17,7 @@ function askQuestion(box) {
 
   const answer = (reason) => {
     said.replaceChildren(...copy(places[reasons.indexOf(reason)]));
-    said.dataset.verdict = verdictOf(reason);
+    said.dataset.verdict = reasons.indexOf(reason) === Number(box.dataset.right) ? "yes" : "no";
   };
   if (choices.length) {
     choices.forEach((choice, i) => {
@@ -55,10 +55,6 @@ function moveOnly(event) {
     event.preventDefault();
     event.target.click();
   }
-}
-
-function verdictOf(reason) {
-  return reason.firstElementChild.textContent.endsWith("yes.") ? "yes" : "no";
 }
 
 function toNumber(text) {

@@ -15,7 +15,8 @@ text with a folded answer. Its form is strict, so that a page can be made of it:
 
     </details>
 
-One choice is right. Or the reader gives a number: in place of the choices stands a line that begins
+In another language of the book (`WORDS`) the words are others, the form is the same. One choice is
+right. Or the reader gives a number: in place of the choices stands a line that begins
 with "A number", and the answers are `33 to 53: yes`, `less: no` and `more: no`.
 
 Here the cell is put into a box; `question.js`, which stands in the page's head, makes the form as
@@ -29,16 +30,21 @@ from typing import NamedTuple
 
 from sphinx.errors import ExtensionError
 
-CELL = re.compile(
-    r"\*\*Question\.\*\* (?P<text>[^\n]+)\n\n"
-    r"(?:(?P<choices>(?:- [^\n]+\n){2,4})|(?P<number>A number[^\n]*\.)\n)\n"
-    r"<details><summary>Answer</summary>\n\n"
-    r"(?P<reasons>(?:- \*\*[^\n]+: (?:yes|no)\.\*\* [^\n]+\n){2,4})\n"
+# The question, a number, the answer, yes, no, less, more.
+WORDS = {
+    "en": ("Question.", "A number", "Answer", ": yes.", ": no.", "less", "more"),
+    "zh_CN": ("提问。", "一个数", "答案", "：对。", "：不对。", "更小", "更大"),
+}
+CELL = (
+    r"\*\*{question}\*\* (?P<text>[^\n]+)\n\n"
+    r"(?:(?P<choices>(?:- [^\n]+\n){{2,4}})|(?P<number>{number}[^\n]*)\n)\n"
+    r"<details><summary>{answer}</summary>\n\n"
+    r"(?P<reasons>(?:- \*\*[^\n]+(?:{yes}|{no})\*\* [^\n]+\n){{2,4}})\n"
     r"</details>\s*"
 )
-REASON = re.compile(r"- \*\*(?P<choice>[^\n]+?): (?P<verdict>yes|no)\.\*\* (?P<why>[^\n]+)")
+REASON = r"- \*\*(?P<choice>[^\n]+?)(?P<verdict>{yes}|{no})\*\* (?P<why>[^\n]+)"
 RANGE = re.compile(r"(?P<low>[−-]?[\d.,]+) to (?P<high>[−-]?[\d.,]+)")
-BOX = """<div class="question">
+BOX = """<div class="question" data-right="{right}">
 
 {source}
 
@@ -53,14 +59,17 @@ class Question(NamedTuple):
     reasons: dict[str, tuple[bool, str]]
 
 
-def parse(source):
+def parse(source, language="en"):
     """Read a cell. Raises ValueError where its form is another, saying what is wrong."""
-    cell = CELL.fullmatch(source)
+    question, number, answer, yes, no, less, more = WORDS[language]
+    words = {"question": question, "number": number, "answer": answer, "yes": yes, "no": no}
+    escaped = {name: re.escape(word) for name, word in words.items()}
+    cell = re.fullmatch(CELL.format(**escaped), source)
     if cell is None:
         raise ValueError("it has not the form that book/_extensions/questions.py describes")
     choices = re.findall(r"^- (.+)$", cell["choices"] or "", re.MULTILINE)
-    found = REASON.findall(cell["reasons"])
-    reasons = {choice: (verdict == "yes", why) for choice, verdict, why in found}
+    found = re.findall(REASON.format(**escaped), cell["reasons"])
+    reasons = {choice: (verdict == yes, why) for choice, verdict, why in found}
     right = [choice for choice, (verdict, _) in reasons.items() if verdict]
     if len(right) != 1:
         raise ValueError(f"one answer must be right, but these are: {right}")
@@ -70,8 +79,10 @@ def parse(source):
         )
     if not choices:
         limits = RANGE.fullmatch(right[0])
-        if limits is None or list(reasons) != [right[0], "less", "more"]:
-            raise ValueError(f"answers to a number: LOW to HIGH, less, more; not {list(reasons)}")
+        if limits is None or list(reasons) != [right[0], less, more]:
+            raise ValueError(
+                f"answers to a number: LOW to HIGH, {less}, {more}; not {list(reasons)}"
+            )
         low, high = (float(each.replace("−", "-").replace(",", "")) for each in limits.groups())
         if low >= high:
             raise ValueError(f"a range goes from the smaller to the larger number, not {right[0]}")
@@ -87,16 +98,17 @@ def box(app, docname, source):
         if "question" in cell["metadata"].get("tags", []):
             text = "".join(cell["source"])
             try:
-                parse(text)
+                reasons = parse(text, app.config.language).reasons.values()
             except ValueError as error:
                 raise ExtensionError(f"{docname}, cell {number}, a question: {error}") from error
-            cell["source"] = BOX.format(source=text)
+            right = [verdict for verdict, _ in reasons].index(True)
+            cell["source"] = BOX.format(source=text, right=right)
     source[0] = json.dumps(notebook)
 
 
 def add_script(app, page, template, context, doctree):
     """Add script and style to the pages that have a question."""
-    if '<div class="question">' in context.get("body", ""):
+    if '<div class="question"' in context.get("body", ""):
         app.add_js_file("question.js")
         app.add_css_file("question.css")
 

@@ -16,7 +16,8 @@ from messages import Message, Translate, messages, prose
 BOOK = Path(__file__).parents[1]
 LOCALE, LANGUAGE = BOOK / "locale", "zh_CN"
 WITHOUT = {"chapter-times"}  # written by `make notebooks`, and nothing but names and numbers
-WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)  # the history knows better, and a date would change every file
+# The history knows better, and a date would change every file.
+WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def documents() -> list[Path]:
@@ -54,8 +55,8 @@ def translator(document: Path) -> Translate:
 
 def wanting(document: Path) -> list[str]:
     """Return the messages of a document that have no translation."""
-    translate = translator(document)
-    return [message.text for message in messages_of(document) if translate(message.text) == message.text]
+    translate, texts = translator(document), (message.text for message in messages_of(document))
+    return [text for text in texts if translate(text) == text]
 
 
 def update(document: Path) -> None:

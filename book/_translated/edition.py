@@ -5,6 +5,7 @@
 From there the book is built as the English one is. Nothing is run.
 """
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +13,9 @@ from pathlib import Path
 import nbformat
 import yaml
 from catalogues import BOOK, LANGUAGE, documents, translator
-from messages import translate_notebook, translated
+from messages import Translate, translate_notebook, translated
+
+from meta_lib.moving.stored import ENDING
 
 ROOT = BOOK.parent
 SITE = BOOK / "site.md"  # words that stand in no document: titles of parts, the footer
@@ -28,10 +31,20 @@ def write(folder: Path) -> None:
             notebook = nbformat.read(document, as_version=4)
             translate_notebook(notebook, translate)
             nbformat.write(notebook, path)
+            _describe_figures(path.with_suffix(ENDING), translate)
         else:
             text = document.read_text(encoding="utf-8")
             path.write_text(translated(text, translate), encoding="utf-8")
     _write_settings(folder)
+
+
+def _describe_figures(path: Path, translate: Translate) -> None:
+    """Describe the moving figures as their pictures in the notebook are described."""
+    if path.exists():
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        for figure in figures:
+            figure["state"]["description"] = translate(figure["state"]["description"])
+        path.write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
 
 
 def _write_settings(folder: Path) -> None:
@@ -43,7 +56,7 @@ def _write_settings(folder: Path) -> None:
     settings = config["sphinx"]["config"]
     settings["language"] = LANGUAGE
     settings["project"] = translate(settings["project"])
-    settings["extensions"].append("headings")
+    settings["extensions"] += ["headings"]
     settings["myst_heading_slug_func"] = "headings.slug"
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     for part in toc["parts"]:
