@@ -6,20 +6,24 @@
 // returns the read-out: a text, which a screen reader hears as well.
 
 const SVG = "http://www.w3.org/2000/svg";
+// A page in another language says what a text is there (book/_translated/words.js).
+const here = (text) => globalThis.inThisLanguage?.(String(text)) ?? text;
+const SPOKEN = ["aria-label", "aria-valuetext"];
+const tell = (element, name, value) => element.setAttribute(name, SPOKEN.includes(name) ? here(value) : value);
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 function tag(name, attributes = {}, parent = null, text = "") {
   const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  if (text) element.textContent = text;
+  for (const key in attributes) tell(element, key, attributes[key]);
+  if (text) element.textContent = here(text);
   parent?.append(element);
   return element;
 }
 
 function svg(name, attributes = {}, parent = null, text = "") {
   const element = document.createElementNS(SVG, name);
-  for (const key in attributes) element.setAttribute(key, attributes[key]);
-  if (text !== "") element.textContent = text;
+  for (const key in attributes) tell(element, key, attributes[key]);
+  if (text !== "") element.textContent = here(text);
   parent?.append(element);
   return element;
 }
@@ -120,7 +124,7 @@ function figure(model, el, { hint, controls = [], height = 320, words, draw }) {
   const root = tag("div", { class: "moving", role: "group", "data-lm-suppress-shortcuts": "true" }, el);
   // JupyterLab would take the keys for itself, the arrows too.
   root.addEventListener("keydown", (event) => event.stopPropagation());
-  root.setAttribute("aria-label", model.get("description") || hint);
+  root.setAttribute("aria-label", model.get("description") || here(hint));
   tag("p", { class: "moving-hint" }, root, hint);
   const panel = tag("div", { class: "moving-controls" }, root);
   const frame = tag("div", { class: "moving-stage" }, root);
@@ -138,7 +142,7 @@ function figure(model, el, { hint, controls = [], height = 320, words, draw }) {
     root.classList.toggle("narrow", stage.narrow);
     root.classList.toggle("stays", stage.narrow && stage.height < 0.65 * innerHeight);
     stage.begin();
-    const text = draw(stage, model) ?? "";
+    const text = here(draw(stage, model) ?? "");
     stage.end();
     readout.textContent = text;
     room ||= words ?? Math.max(300, 2.2 * text.length);
@@ -204,8 +208,8 @@ function slider(name, symbol, { min, max, step, log = false, values, most, forma
       input.max = limit === undefined ? stops.length - 1 : nearest(stops, limit);
       input.value = nearest(stops, value);
       const text = `${symbol} = ${format(value, model)}`;
-      label.textContent = text;
-      input.setAttribute("aria-valuetext", text);
+      label.textContent = here(text);
+      tell(input, "aria-valuetext", text);
     };
   };
 }
@@ -264,7 +268,7 @@ function player(name, label, most, pause = 500) {
     const input = tag("button", { type: "button" }, panel, label);
     input.style.minWidth = `${Math.max(label.length, 5) + 2}ch`; // "Pause" takes no more room, nor less
     let timer = 0, paused = false;
-    const stop = () => { clearInterval(timer); timer = 0; paused = false; input.textContent = label; };
+    const stop = () => { clearInterval(timer); timer = 0; paused = false; input.textContent = here(label); };
     const step = () => {
       if (!input.isConnected) return stop();
       const next = model.get(name) + 1;
@@ -283,7 +287,7 @@ function player(name, label, most, pause = 500) {
         paused = true;
         return;
       }
-      input.textContent = "Pause";
+      input.textContent = here("Pause");
       timer = setInterval(step, pause);
     });
   };
@@ -359,7 +363,7 @@ class Stage {
     return new Axes(this, box, { x, y, logx, logy, xlabel, ylabel, title, names });
   }
 
-  textWidth(text, font) { return textWidth(String(text), this.drawing, font); }
+  textWidth(text, font) { return textWidth(String(here(text)), this.drawing, font); }
 
   // A point that is dragged, or moved with the arrow keys, by `step` of the data.
   // `set(x, y)` is called with where it goes; `text` is what a screen reader says of it. A point that
@@ -395,8 +399,8 @@ class Stage {
     const sides = [axes.x, axes.y].map(([low, high]) => (high - low) / 40);
     Object.assign(one, { axes, x, y, set, go, step: step ?? sides });
     one.group.setAttribute("transform", `translate(${axes.px(x)} ${axes.py(y)})`);
-    one.group.setAttribute("aria-label", label);
-    one.group.setAttribute("aria-valuetext", text ?? `x ${show(x)}, y ${show(y)}`);
+    tell(one.group, "aria-label", label);
+    tell(one.group, "aria-valuetext", text ?? `x ${show(x)}, y ${show(y)}`);
     one.group.setAttribute("aria-valuenow", Number(x.toPrecision(4)));
     one.group.setAttribute("aria-valuemin", axes.x[0]);
     one.group.setAttribute("aria-valuemax", axes.x[1]);

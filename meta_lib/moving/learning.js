@@ -158,7 +158,7 @@ function driving({ now, start, again }) {
     const bar = tag("progress", { max: 1, "aria-label": "progress of the training" }, panel);
     const running = () => now.goal > now.done && !now.failed;
     const refresh = () => {
-      main.textContent = running() ? "Pause" : now.done && now.done < now.settings.iterations ? "Go on" : "Learn";
+      main.textContent = here(running() ? "Pause" : now.done && now.done < now.settings.iterations ? "Go on" : "Learn");
       bar.value = now.done / now.settings.iterations;
     };
     now.paint = () => { refresh(); changed(); };
