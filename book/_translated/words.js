@@ -9,15 +9,15 @@ globalThis.inThisLanguage = (() => {
       const found = form.exec(text);
       if (found) return other.replace(/\{(\d)\}/g, (_, i) => whole(found[Number(i) + 1]));
     }
-    return null;
+    return text;
   };
-  // A text that is known as a whole, or its sentences one by one; between full stops of full width no space.
+  // A text that is known as a whole, or its sentences one by one; after a full stop of full width no space.
   const known = new Map();
   const whole = (text) => {
     if (known.size > 2000) known.clear();
     if (!known.has(text)) {
-      const sentences = () => text.split(/(?<=[.!?]) (?=[^a-z])/).map((sentence) => phrase(sentence) ?? sentence);
-      known.set(text, phrase(text) ?? sentences().join(" ").replace(/(?<=[。！？]) /g, ""));
+      const sentences = () => text.split(/(?<=[.!?]) (?=[^a-z])/).map(phrase).join(" ").replace(/(?<=[。！？]) /g, "");
+      known.set(text, WORDS[text] ?? sentences());
     }
     return known.get(text);
   };
