@@ -34,15 +34,17 @@ class LearnPlane(MovingFigure):
     """A Siamese network with two outputs, trained in the page, and where new characters lie.
 
     `margin`, `measure`, `similar` (the share of similar pairs) and `beta` may change while it
-    learns; `shots` is how many drawings of each character the answers come from. The training goes on until iteration `goal`; with `seed` 0 it is the same one
-    everywhere, and `train` of this module repeats it in Python. `own` are up to
-    three symbols of the reader's, drawn as those of `moving.hand.Hand`, and `pad` says which of
-    them is on the pad, from 1; with 0 the loss stands in its place. Where there is a kernel, `phi`
-    is what the page has found when it rests.
+    learns; `shots` is how many drawings of each character the answers come from. The training goes
+    on until iteration `goal`; with `seed` 0 it is the same one everywhere, and `train` of this
+    module repeats it in Python. `own` are up to three symbols of the reader's, drawn as those of
+    `moving.hand.Hand`, and `pad` says which of them is on the pad, from 1; with 0 the loss stands
+    in its place. Where there is a kernel, `phi` is what the page has found when it rests.
     """
 
     parts = ("pad.js", "learning.js", "learn_siamese.js")
-    shared = ("margin", "measure", "similar", "beta", "shots", "iterations", "seed", "goal", "own", "pad")
+    shared = (
+        "margin", "measure", "similar", "beta", "shots", "iterations", "seed", "goal", "own", "pad",
+    )  # fmt: skip
     margin = traitlets.Float(1.0, min=0.01).tag(sync=True)
     measure = traitlets.Enum(list(MEASURES), "Euclidean").tag(sync=True)
     similar = traitlets.Float(0.5, min=0, max=1).tag(sync=True)
@@ -51,7 +53,7 @@ class LearnPlane(MovingFigure):
     iterations = traitlets.Int(600, min=1).tag(sync=True)
     seed = traitlets.Int(0, min=0).tag(sync=True)
     goal = traitlets.Int(0, min=0).tag(sync=True)
-    own = traitlets.List().tag(sync=True)
+    own = traitlets.List(traitlets.List()).tag(sync=True)
     pad = traitlets.Int(0, min=0, max=3).tag(sync=True)
     found = traitlets.Bytes(help="φ of the page, 64 bits a weight").tag(sync=True)
 
