@@ -40,7 +40,8 @@ def test_the_start_says_what_python_says(tab):
 
 def test_the_query_is_written_once_more_and_named_on_the_way(tab):
     figure = show_figure(tab, Hand())
-    assert call(figure, "begun", [[0, 0, 10, 0], [0, 9, 0, 19]], 0.75) == [[0, 0, 10, 0], [0, 9, 0, 14]]
+    part = call(figure, "begun", [[0, 0, 10, 0], [0, 9, 0, 19]], 0.75)
+    assert part == [[0, 0, 10, 0], [0, 9, 0, 14]]
     end = put(figure)
     for _ in range(2):  # by itself where a page opens, then by the button
         told(figure, end)
