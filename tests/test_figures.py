@@ -1,9 +1,14 @@
-"""Pictures carry their words."""
+"""Pictures carry their words, and a method its colour."""
+
+import re
+from pathlib import Path
 
 import pytest
 from IPython.display import Markdown
+from matplotlib.colors import rgb_to_hsv, to_rgb
 
-from meta_lib import figures, maml
+from meta_lib import figures, maml, moving
+from meta_lib.figures import methods
 
 
 class Screen:
@@ -61,10 +66,26 @@ def test_the_source_is_as_in_the_library(screen):
     assert "def meta_update(" in markdown.data and markdown.data.endswith("```")
 
 
-def test_training_curves_and_image_rows_describe_themselves():
-    import torch
+def test_a_method_has_one_colour_in_pictures_and_in_what_moves():
+    kit = (moving.FOLDER / "kit.js").read_text(encoding="utf-8")
+    kinds = re.findall(r'(?:"([^"]+)"|(\w+)): "(c\d|grey)', kit[kit.index("const METHODS") :])
+    by_kind = {f"c{k}": colour for k, colour in enumerate(methods.CLASSES, 1)}
+    by_kind["grey"] = figures.BLACK
+    theirs = {quoted or plain: by_kind[kind] for quoted, plain, kind in kinds}
+    both = theirs.keys() & methods.METHODS.keys()
+    assert len(both) >= 12
+    assert {name: methods.METHODS[name] for name in both} == {name: theirs[name] for name in both}
+    style = (moving.FOLDER / "kit.css").read_text(encoding="utf-8")
+    for kind, shade in re.findall(r"--(c\d): (#\w{6})", style):  # light pages, then dark ones
+        hues = [rgb_to_hsv(to_rgb(each))[0] for each in (by_kind[kind], shade)]
+        assert abs(hues[0] - hues[1]) < 0.05, (kind, shade)
 
-    curve = figures.losses([2.0 - 0.01 * k for k in range(100)])
-    assert curve.get_label().startswith("Training curve over 100 iterations: the loss goes from 2 ")
-    rows = figures.images([torch.rand(3, 1, 8, 8), torch.rand(2, 1, 8, 8)], ["a", "b"], "Glyphs")
-    assert rows.get_label().startswith("2 rows of images")
+
+def test_other_names_get_colours_that_are_left():
+    found = methods.colours(["MAML", "somebody's", "pre-trained", "else"])
+    assert found["MAML"] == figures.BLUE and len(set(found.values())) == 4
+
+
+def test_no_picture_takes_a_default_colour():
+    for path in Path(figures.__file__).parent.glob("*.py"):
+        assert not re.search(r"""["']C(\d|\{)""", path.read_text(encoding="utf-8")), path.name

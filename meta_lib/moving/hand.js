@@ -23,6 +23,53 @@ function embedded(model, drawing) {
   return known.get(key);
 }
 
+// The part of a drawing that a pen has written when it has gone a `share` of the whole way.
+export function begun(drawing, share) {
+  const lengths = (points) => points.slice(1).map(([x, y], i) => Math.hypot(x - points[i][0], y - points[i][1]));
+  const strokes = drawing.map(pointsOf), whole = strokes.flatMap(lengths).reduce((sum, one) => sum + one, 0), written = [];
+  let left = share * whole;
+  for (const points of strokes) {
+    if (left <= 0) break;
+    const stroke = [points[0]];
+    lengths(points).forEach((length, i) => {
+      const part = Math.min(1, left / length), [[x0, y0], [x1, y1]] = points.slice(i, i + 2);
+      if (left > 0) stroke.push([x0 + part * (x1 - x0), y0 + part * (y1 - y0)]);
+      left -= length;
+    });
+    written.push(stroke.flat());
+  }
+  return sound(written);
+}
+
+const writing = new WeakMap(), SECONDS = 3;
+
+// The query is written once more, and the network answers on the way; a page begins with it.
+function writer(label) {
+  return (panel, model, id, changed) => {
+    if (still()) return null;
+    button(label, () => write())(panel, model);
+    const input = panel.lastElementChild;
+    const stop = () => writing.delete(model);
+    const write = () => {
+      const pen = { begun: performance.now(), share: 0.02 };
+      writing.set(model, pen);
+      const step = (now) => {
+        if (writing.get(model) !== pen) return;
+        pen.share = Math.max(pen.share, (now - pen.begun) / (1000 * SECONDS));
+        if (pen.share >= 1 || !input.isConnected) stop();
+        else requestAnimationFrame(step);
+        changed();
+      };
+      requestAnimationFrame(step);
+    };
+    model.on("change", stop);
+    let touched = JSON.stringify(model.get("query")) !== JSON.stringify(model.get("start").query);
+    model.on("change", () => { touched = true; });
+    if (!model.get("kernel")) setTimeout(() => { if (input.isConnected && !touched) write(); }, 1500);
+    return null;
+  };
+}
+
 const HALO = "paint-order: stroke; stroke: var(--paper); stroke-width: 3px";
 
 const slotSize = (width) => Math.min(92, Math.floor((width - 34) / 6));
@@ -47,7 +94,7 @@ function drawSlots(stage, model, drawings, slots, apart, answer) {
 function drawPad(stage, model, drawing, top) {
   const size = padSize(stage.width), slot = chosen(model);
   stage.pad ??= padOf(stage, () => drawingsOf(model)[chosen(model)], (another) => put(model, chosen(model), another));
-  stage.pad.lay(2, top + 22, size, slot === QUERY ? "the query" : `symbol ${nameOf(slot)}`);
+  stage.pad.lay(2, top + 22, size, slot === QUERY ? "the query" : `symbol ${nameOf(slot)}`, drawing);
   stage.text(4, top + 14, slot === QUERY ? "draw here: the query, ?" : `draw here: symbol ${nameOf(slot)}${slot < model.get("ways") ? "" : ", left out"}`, { class: "title" });
   stage.text(size + 12, top + 32, "the network", { class: "small" });
   stage.text(size + 12, top + 46, "sees", { class: "small" });
@@ -81,7 +128,8 @@ function drawPlane(stage, box, drawn, features, query, answer) {
 }
 
 function draw(stage, model) {
-  const drawings = drawingsOf(model), slots = [...Array(model.get("ways")).keys(), QUERY];
+  const drawings = drawingsOf(model), slots = [...Array(model.get("ways")).keys(), QUERY], pen = writing.get(model);
+  if (pen) drawings[QUERY] = begun(drawings[QUERY], pen.share);
   const drawn = slots.filter((slot) => slot !== QUERY && drawings[slot].length);
   const features = drawn.map((slot) => embedded(model, drawings[slot]));
   const query = drawings[QUERY].length ? embedded(model, drawings[QUERY]) : null, apart = [];
@@ -125,6 +173,7 @@ export default {
       button("Clear", (model) => put(model, chosen(model), [])),
       button("Next", (model) => change(model, { pad: chosen(model) === QUERY ? 0 : chosen(model) + 1 < model.get("ways") ? chosen(model) + 1 : QUERY })),
       button("An example", putExample),
+      writer("Write ? again"),
       button("Empty paper", (model) => change(model, { support: Array(QUERY).fill([]), query: [], pad: 0 })),
     ],
     draw,

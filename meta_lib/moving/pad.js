@@ -37,7 +37,7 @@ export function otherHand(drawing, seed) {
 }
 
 // The pad itself: pen, finger or mouse; with the keyboard the arrows move a pen, and Space puts it down.
-// `drawing()` is what is on it, `put(drawing)` keeps another. It stands where `lay` puts it.
+// `drawing()` is what is on it, `put(drawing)` keeps another. It stands where `lay` puts it, and may show another.
 function padOf(stage, drawing, put) {
   const group = svg("g", { class: "handle", tabindex: 0, role: "application", style: "cursor: crosshair" }, stage.front);
   const paper = svg("rect", { rx: 4, class: "line grey", style: "fill: transparent; touch-action: none" }, group);
@@ -96,10 +96,10 @@ function padOf(stage, drawing, put) {
   });
   group.onfocus = group.onblur = place;
   return {
-    lay(x, y, size, label) {
+    lay(x, y, size, label, shown = drawing()) {
       where = { x, y, size, label };
       for (const [key, value] of Object.entries({ x, y, width: size, height: size })) paper.setAttribute(key, value);
-      strokes.setAttribute("d", pathOf(drawing(), x, y, size));
+      strokes.setAttribute("d", pathOf(shown, x, y, size));
       group.style.display = "";
       place();
     },
