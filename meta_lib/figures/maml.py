@@ -97,7 +97,7 @@ def fit(
 def steps_and_curvature(
     rates: Sequence[float], losses: Sequence[float], limit: float, start: float
 ) -> Figure:
-    """Draw the support loss after the inner steps against α, and the limit, 2 over the largest λ."""
+    """Draw the support loss after the inner steps against α, and `limit`, 2 over the largest λ."""
     figure, axes = subplots(figsize=(7, 3.4))
     shown = np.clip(np.nan_to_num(losses, nan=TOP, posinf=TOP), 1e-6, TOP)
     axes.loglog(rates, shown, "o-", color=BLUE, markersize=3, label="support loss after 10 steps")
