@@ -129,8 +129,10 @@ def step_sizes(
     figure, (axes, near) = subplots(1, 2, figsize=(7, 3.5), width_ratios=(3, 2))
     sizes = torch.logspace(-7, 2, 73)
     updates = constant_gradient(optimizer, sizes, max(moments))
-    for number, moment in enumerate(moments):
-        axes.plot(sizes, updates[moment - 1], color=f"C{number}", label=f"step {moment}")
+    shades = torch.linspace(0.3, 1, len(moments)).tolist()
+    for moment, shade in zip(moments, shades, strict=True):
+        look = {"color": COLOURS["LSTM"], "alpha": shade}
+        axes.plot(sizes, updates[moment - 1], **look, label=f"step {moment}")
     axes.plot(sizes, rate * sizes, color=BLACK, linestyle="--", label=f"SGD, α = {rate}")
     axes.axvline(math.exp(-10), color=BLACK, linestyle=":", linewidth=1)
     axes.set(
@@ -139,14 +141,14 @@ def step_sizes(
     axes.legend(fontsize=8.5, loc="upper left")
     both = torch.linspace(-1, 1, 81)
     updates = constant_gradient(optimizer, both, max(moments))
-    for number, moment in enumerate(moments):
-        near.plot(both, updates[moment - 1], color=f"C{number}")
+    for moment, shade in zip(moments, shades, strict=True):
+        near.plot(both, updates[moment - 1], color=COLOURS["LSTM"], alpha=shade)
     near.plot(both, rate * both, color=BLACK, linestyle="--")
     near.axhline(0, color=BLACK, linewidth=0.6)
     near.set(xlabel="gradient g, both signs")
     return describe(
         figure,
-        "The learned step against a constant gradient. Left, gradients from 1e-7 to 100 on a "
+        "The learned step against a constant gradient. Left, gradients up to 100 on a "
         "logarithmic axis: the step grows slowly with the logarithm of the gradient, far from the "
         "line of SGD. Right, gradients from -1 to 1: nearly a step function that follows the sign.",
     )

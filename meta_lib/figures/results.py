@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from meta_lib.evaluation import Estimate
-from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
+from meta_lib.figures import BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
+from meta_lib.figures.lstm_optimizer import COLOURS, DASHES
 
 Pair = tuple[Estimate, Estimate]
 """Ours and the paper's."""
@@ -16,13 +17,15 @@ def race(curves: dict[str, Sequence[float]], cut: float = 1e-5) -> Figure:
     """Draw the mean losses of the learned optimizer and its rivals, on a logarithmic axis."""
     figure, axes = subplots(figsize=(7, 3.4))
     for name, losses in curves.items():
-        learned = name == "learned"
+        rule = "LSTM" if name == "learned" else name
         axes.plot(
-            np.maximum(np.array(losses, dtype=float), cut), label=name,
-            color=BLACK if learned else None, linewidth=2.4 if learned else 1.2,
+            np.maximum(np.array(losses, dtype=float), cut / 10), label=rule,
+            color=COLOURS.get(rule, ORANGE), linestyle=DASHES.get(rule, "-"),
+            linewidth=2.4 if rule == "LSTM" else 1.2,
         )  # fmt: skip
-    axes.set(xlabel="step", ylabel="mean loss", yscale="log")
-    axes.legend(ncols=2)
+    # What falls below the cut leaves the picture.
+    axes.set(xlabel="step", ylabel="mean loss", yscale="log", ylim=(cut, None))
+    axes.legend(ncols=2, loc="lower right")
     ends = ", ".join(f"{name} {losses[-1]:.2g}" for name, losses in curves.items())
     return describe(figure, f"Mean losses along the way; at the end: {ends}.")
 
