@@ -49,6 +49,7 @@ def cell() -> Figure:
     )
 
 
+TRIO = (BLUE, RED, GREEN)  # what is drawn three times over, and is no method
 CURVATURES, MINIMUM, START = (1.0, 8.0), (3.0, 2.0), (-1.5, 3.2)
 
 
@@ -108,23 +109,23 @@ def seen(p: float = 10.0) -> Figure:
     right.plot(near * 1e5, pair[:, 1])
     for edge in (-math.exp(-p), math.exp(-p)):
         right.axvline(edge * 1e5, color=BLACK, linestyle=":", linewidth=1)
-    right.set(xlabel="gradient g, in units of 1e-5")
+    right.set(xlabel="gradient g, in units of 10⁻⁵")
     return describe(
         figure,
         "The preprocessed gradient. Left, on a logarithmic axis: above e⁻¹⁰ the first number is a "
         "straight line and the second is 1; below, the first stays at -1 and the second falls to "
-        "0. Right, around zero: both are continuous, with kinks at ± 4.5e-5.",
+        "0. Right, around zero: both are continuous, with kinks at ± 4.5 · 10⁻⁵.",
     )
 
 
 def horizons(rates: Tensor, ends: dict[int, Tensor], best: dict[int, float]) -> Figure:
-    """Draw the loss after T steps, as a share of the first loss, against a constant rate."""
+    """Draw the loss after each of three horizons T, a share of the first, against a fixed rate."""
     figure, axes = subplots()
-    for number, (horizon, values) in enumerate(ends.items()):
+    for (horizon, values), colour in zip(ends.items(), TRIO, strict=True):
         label = "1 step" if horizon == 1 else f"{horizon} steps"
-        axes.plot(rates, values.clamp(max=1e3), color=f"C{number}", label=label)
+        axes.plot(rates, values.clamp(max=1e3), color=colour, label=label)
         lowest = values[(rates - best[horizon]).abs().argmin()]
-        axes.plot(best[horizon], lowest, "o", color=f"C{number}")
+        axes.plot(best[horizon], lowest, "o", color=colour)
     axes.set(
         xlabel="rate α", ylabel="loss after T steps / first loss", yscale="log", ylim=(1e-4, 3)
     )
@@ -136,10 +137,10 @@ def horizons(rates: Tensor, ends: dict[int, Tensor], best: dict[int, float]) -> 
 
 
 def learned_rates(runs: dict[str, list[float]], best: float) -> Figure:
-    """Draw a rate over the iterations of its meta-training."""
+    """Draw a rate over the iterations of three meta-trainings."""
     figure, axes = subplots(figsize=(7, 3.2))
-    for number, (label, rates) in enumerate(runs.items()):
-        axes.plot(rates, color=f"C{number}", label=label)
+    for (label, rates), colour in zip(runs.items(), TRIO, strict=True):
+        axes.plot(rates, color=colour, label=label)
     axes.axhline(best, color=BLACK, linestyle=":", label="best rate")
     axes.set(xlabel="meta-iteration", ylabel="rate α")
     axes.legend()
