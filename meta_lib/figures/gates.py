@@ -108,17 +108,17 @@ def seen(p: float = 10.0) -> Figure:
     right.plot(near * 1e5, pair[:, 1], color=RED)
     for edge in (-math.exp(-p), math.exp(-p)):
         right.axvline(edge * 1e5, color=BLACK, linestyle=":", linewidth=1)
-    right.set(xlabel="gradient g, in units of 1e-5")
+    right.set(xlabel="gradient g, in units of 10⁻⁵")
     return describe(
         figure,
         "The preprocessed gradient. Left, on a logarithmic axis: above e⁻¹⁰ the first number is a "
         "straight line and the second is 1; below, the first stays at -1 and the second falls to "
-        "0. Right, around zero: both are continuous, with kinks at ± 4.5e-5.",
+        "0. Right, around zero: both are continuous, with kinks at ± 4.5 · 10⁻⁵.",
     )
 
 
 def horizons(rates: Tensor, ends: dict[int, Tensor], best: dict[int, float]) -> Figure:
-    """Draw the loss after T steps, as a share of the first loss, against a constant rate."""
+    """Draw the loss after each of three horizons T, a share of the first, against a fixed rate."""
     figure, axes = subplots()
     for colour, (horizon, values) in zip(shades(len(ends)), ends.items(), strict=True):
         label = "1 step" if horizon == 1 else f"{horizon} steps"
@@ -136,7 +136,7 @@ def horizons(rates: Tensor, ends: dict[int, Tensor], best: dict[int, float]) -> 
 
 
 def learned_rates(runs: dict[str, list[float]], best: float) -> Figure:
-    """Draw a rate over the iterations of its meta-training."""
+    """Draw a rate over the iterations of its meta-trainings."""
     figure, axes = subplots(figsize=(7, 3.2))
     colours = (BLUE, PURPLE, ORANGE, GREEN)  # the first with second derivatives, then without
     for colour, (label, rates) in zip(colours, runs.items(), strict=False):

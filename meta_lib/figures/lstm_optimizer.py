@@ -144,7 +144,7 @@ def step_sizes(
     near.set(xlabel="gradient g, both signs")
     return describe(
         figure,
-        "The learned step against a constant gradient. Left, gradients from 1e-7 to 100 on a "
+        "The learned step against a constant gradient. Left, gradients up to 100 on a "
         "logarithmic axis: the step grows slowly with the logarithm of the gradient, far from the "
         "line of SGD. Right, gradients from -1 to 1: nearly a step function that follows the sign.",
     )

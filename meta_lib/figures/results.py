@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from meta_lib.evaluation import Estimate
 from meta_lib.figures import BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
+from meta_lib.figures.lstm_optimizer import DASHES
 from meta_lib.figures.methods import colours
 
 Pair = tuple[Estimate, Estimate]
@@ -19,11 +20,14 @@ def race(curves: dict[str, Sequence[float]], cut: float = 1e-5) -> Figure:
     colour = colours(curves)
     for name, losses in curves.items():
         axes.plot(
-            np.maximum(np.array(losses, dtype=float), cut), label=name,
-            color=colour[name], linewidth=2.4 if name == "learned" else 1.2,
+            np.maximum(np.array(losses, dtype=float), cut / 10),
+            label="LSTM" if name == "learned" else name,
+            color=colour[name], linestyle=DASHES.get(name, "-"),
+            linewidth=2.4 if name == "learned" else 1.2,
         )  # fmt: skip
-    axes.set(xlabel="step", ylabel="mean loss", yscale="log")
-    axes.legend(ncols=2)
+    # What falls below the cut leaves the picture.
+    axes.set(xlabel="step", ylabel="mean loss", yscale="log", ylim=(cut, None))
+    axes.legend(ncols=2, loc="lower right")
     ends = ", ".join(f"{name} {losses[-1]:.2g}" for name, losses in curves.items())
     return describe(figure, f"Mean losses along the way; at the end: {ends}.")
 
