@@ -49,8 +49,8 @@ export default {
       height: 190,
       words: 330,
       controls: [
-        slider("alpha", "inner rate α", { min: 0.0005, max: 0.5, log: true, step: 20 }),
-        slider("beta", "meta rate β", { min: 0.0001, max: 1, log: true, step: 10 }),
+        slider("alpha", "rate α", { min: 0.0005, max: 0.5, log: true, step: 20 }),
+        slider("beta", "rate β", { min: 0.0001, max: 1, log: true, step: 10 }),
         slider("shots", "shots", { min: 1, max: 5 }),
         (panel, of, id, changed) => {
           const main = tag("button", { type: "button" }, panel, "Learn");
