@@ -94,7 +94,7 @@ function captionPictures() {
     const caption = Object.assign(document.createElement("p"), { className: "picture-caption", ariaHidden: "true" });
     const bold = Object.assign(document.createElement("b"), { textContent: number });
     caption.append(bold, ` ${words.replace(/[.:;,]*$/, ".")}`);
-    caption.classList.toggle("wider", parseFloat(one.style.width) > one.closest(".cell_output").clientWidth);
+    caption.classList.toggle("wider", !one.closest("picture") && parseFloat(one.style.width) > one.closest(".cell_output").clientWidth);
     one.closest("a, p, .output")?.after(caption);
   });
 }

@@ -17,6 +17,8 @@ from IPython.display import Markdown, display
 from matplotlib.figure import Figure
 from PIL import Image
 
+from meta_lib.figures.narrow import fold
+
 # Okabe & Ito's colours, which colour-blind readers can tell apart, and a seventh for classes.
 # What has which of them is said in `meta_lib.figures.methods`.
 BLUE, ORANGE, GREEN, RED, PURPLE, SKY, INDIGO, BLACK = (
@@ -54,21 +56,30 @@ def describe(figure: Figure, description: str) -> Figure:
 def bundle(figure: Figure) -> tuple[dict, dict]:
     """Return the figure as notebook output, picture and description, and its metadata; close it.
 
+    The metadata say how large the picture is, and hold a narrow version for phones where its words
+    fit into one.
+
     Raises ValueError if the figure has no description.
     """
     if not figure.get_label():
         raise ValueError("the figure has no description: call describe(figure, …) first")
+    data = {"image/png": _drawn(figure), "text/plain": figure.get_label()}
+    width, height = (round(inches * DOTS_PER_INCH) for inches in figure.get_size_inches())
+    metadata: dict[str, Any] = {"width": width, "height": height}
+    if fold(figure):
+        metadata["narrow"] = _drawn(figure)
+    plt.close(figure)
+    return data, {"image/png": metadata}
+
+
+def _drawn(figure: Figure) -> str:
     with io.BytesIO() as drawn, io.BytesIO() as small:
         figure.savefig(drawn, format="png", dpi=DOTS_PER_INCH * SHARPNESS)
         # 64 colours are plenty for a chart, and a quarter of the bytes in every notebook.
         Image.open(drawn).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(
             small, "png", optimize=True
         )
-        picture = base64.b64encode(small.getvalue()).decode()
-    plt.close(figure)
-    width, height = (round(inches * DOTS_PER_INCH) for inches in figure.get_size_inches())
-    data = {"image/png": picture, "text/plain": figure.get_label()}
-    return data, {"image/png": {"width": width, "height": height}}
+        return base64.b64encode(small.getvalue()).decode()
 
 
 def show(figure: Figure) -> None:
