@@ -88,7 +88,7 @@ def many_waves(x: Tensor, waves: Tensor, single: Tensor, mean: Tensor) -> Figure
         label = "waves of the training tasks" if number == 0 else None
         axes.plot(x, wave, color=BLACK, alpha=0.25, linewidth=0.8, label=label)
     axes.plot(x, single.flatten().cpu(), color=RED, linewidth=2.5, label="one model for all waves")
-    axes.plot(x, mean.flatten().cpu(), color=ORANGE, linestyle="--", label="mean of all waves")
+    axes.plot(x, mean.flatten().cpu(), color=BLACK, linestyle="--", label="mean of all waves")
     axes.set(xlabel="input x", ylabel="output y", ylim=(-6.5, 5.3))
     axes.legend(ncols=3, loc="lower center", fontsize=9)
     return describe(
