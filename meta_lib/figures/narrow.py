@@ -21,7 +21,8 @@ def fold(figure: Figure) -> bool:
     width, height = figure.get_size_inches()
     if len(grids) != 1 or figure.subfigs or any(axes.images for axes in panels):
         return False
-    [grid] = grids
+    grid = grids.pop()
+    assert grid is not None  # panels are axes that have a place in a grid
     if grid.ncols > 1 and (grid.nrows > 1 or grid.ncols > 3 or len(panels) != grid.ncols):
         return False
     if grid.ncols > 1:
@@ -35,8 +36,7 @@ def fold(figure: Figure) -> bool:
                 axes.set_ylabel(first.get_ylabel())
         height = PANEL * len(panels)
     figure.set_size_inches(min(width, WIDTH), height)
-    legends = [*figure.legends, *(axes.get_legend() for axes in panels if axes.get_legend())]
-    for legend in legends:
+    for legend in filter(None, [*figure.legends, *(axes.get_legend() for axes in panels)]):
         legend.set_ncols(1 if len(legend.get_texts()) < 4 else 2)
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in _words(figure, panels)]

@@ -235,6 +235,7 @@ export default {
       learner: learnSiamese, needed: [random, adamStep], settingsOf, first: () => ({ at: null }), live: ["margin", "measure", "similar", "beta"],
     });
     const end = figure(model, el, {
+      asks: true,
       hint: "Press Learn, and watch characters that the network is never shown move into heaps. Move the margin, the measure, the share of similar pairs or β meanwhile: the training goes on with them. Then draw a symbol of your own.",
       height: (width) => (width < 560 ? 500 : 430),
       words: 500,
