@@ -45,6 +45,7 @@ export default {
     for (const name of names) model.on(`change:${name}`, tell[name]);
     const running = () => [...told.values()].some(({ done, goal, failed }) => goal > done && !failed);
     const end = figure(model, el, {
+      asks: true,
       hint: "Press Learn: all three learn at once. α is MAML's own, shots are MAML's and the Siamese network's, β is everybody's.",
       height: 190,
       words: 330,
