@@ -27,7 +27,7 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book check test alone colab engines notebooks results seeds mutants benchmarks links \
+.PHONY: help book check test alone colab engines screenshots notebooks results seeds mutants benchmarks links \
   address serve offline pdf site clean
 
 help:
@@ -38,6 +38,7 @@ help:
 	@echo "make alone      run each notebook by itself, and compare with what is stored"
 	@echo "make colab      the same with the versions that Google Colab has today"
 	@echo "make engines    move the book's figures in Firefox and in WebKit"
+	@echo "make screenshots take each chapter's first screen, wide and on a phone (CHAPTERS=...)"
 	@echo "make results    list the recorded runs and make those that are missing (RUNS=... for some only)"
 	@echo "make seeds      try the chapters' verdicts with seeds that the text does not use (CHAPTERS=...)"
 	@echo "make benchmarks measure the library beside others, by THREADS=1 or more (benchmarks/README.md)"
@@ -128,6 +129,9 @@ benchmarks: book
 # Needs both engines, so it is no part of `make test`.
 engines: book
 	$(BIN)/pytest tests/engines.py
+
+screenshots: book
+	$(BIN)/python tests/screenshots.py $(HTML) _build/screenshots $(CHAPTERS)
 
 # Breaks each line of the algorithms in turn; what the tests do not notice is listed at the end.
 mutants: $(VENV)/.installed

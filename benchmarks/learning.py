@@ -1,14 +1,19 @@
-"""The gradients that the figures learn by, in headless Chromium and by meta_lib: equal, then timed.
+"""The gradients that the figures learn by, in two browsers and by meta_lib: equal, then timed.
 
 One iteration's gradient, in float64: MAML's on sinusoids (25 tasks of 10 shots, second order), the
-contrastive loss's on 64 pairs, the LSTM's through 20 steps on 16 bowls. Then the seconds from the
-button to the end of each figure's training, as a reader waits for it.
+contrastive loss's on 64 pairs, the LSTM's through 20 steps on 16 bowls; without Firefox where there
+is none. Then the seconds from the button to the end of each figure's training in headless Chromium,
+as a reader waits for it.
 """
 
+import json
+import shutil
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -17,7 +22,8 @@ from torch import Tensor
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-from browser import chromium, press, show_figure, watched  # noqa: E402
+from browser import chromium, press, served, show_figure, watched  # noqa: E402
+from engines import Firefox  # noqa: E402
 
 from meta_lib import maml, moving, siamese  # noqa: E402
 from meta_lib.lstm_optimizer import unroll  # noqa: E402
@@ -27,20 +33,21 @@ from meta_lib.tasks.optimizees import quadratics  # noqa: E402
 from meta_lib.tasks.page_draws import PageGenerator  # noqa: E402
 from meta_lib.tasks.sinusoids import sample_points, sample_waves  # noqa: E402
 
-CALLS = 5
+CALLS, WARM = 20, 20  # engines compile what has run for a while
+HTML, PAGE = ROOT / "_build" / "html", "book/chapter-times.html"  # a page without figures
 FILES = (
     "kit.js", "learning.js", "optimizers.js", "learn_maml.js", "learn_siamese.js", "learn_lstm.js",
 )  # fmt: skip
-OPEN = """async (text) => {
-    window.page = await import(URL.createObjectURL(new Blob([text], {type: "text/javascript"})));
-}"""
-TIME = """(calls) => {
-    const once = (%s)(page);
-    once(); // the engine has compiled it by then
+TIME = """async () => {
+    const text = new Blob([%s], { type: "text/javascript" });
+    const once = (%s)(await import(URL.createObjectURL(text))), times = [];
     let found;
-    const from = performance.now();
-    for (let call = 0; call < calls; call += 1) found = once();
-    return [(performance.now() - from) / calls, Array.from(found)];
+    for (let call = 0; call < %d; call += 1) {
+        const from = performance.now();
+        found = once();
+        times.push(performance.now() - from);
+    }
+    return JSON.stringify([times, Array.from(found)]);
 }"""
 MAML = """({ random, waves }) => {
     const { uniform } = random(0), phi = waves.firstWeights(uniform);
@@ -123,26 +130,49 @@ def main() -> None:
     }  # fmt: skip
     text = "\n".join((moving.FOLDER / name).read_text(encoding="utf-8") for name in FILES)
     learners = "waves = learnMaml(), plane = learnSiamese(), rules = learnLstm()"
-    with chromium() as browser:
+    program = json.dumps(f"{text}\nexport {{ random }};\nexport const {learners};")
+    with served(HTML) as address, chromium() as browser, firefox(address) as ask_firefox:
         page = watched(browser)
-        page.evaluate(OPEN, f"{text}\nexport {{ random }};\nexport const {learners};")
-        head("gradient", "relative difference", "meta_lib, ms", "Chromium, ms")
+        page.goto(f"{address}/{PAGE}")
+        engines = {"Chromium": page.evaluate, "Firefox": ask_firefox}
+        columns = (f"{engine}, ms" for engine in engines)
+        head("gradient", "relative difference", "meta_lib, ms", *columns)
         for name, (ours, script) in cases.items():
-            times = []
-            for _ in range(CALLS):
-                start = time.perf_counter()
-                gradient = ours()
-                times.append(time.perf_counter() - start)
-            milliseconds, found = page.evaluate(TIME % script, CALLS)
-            difference = ((torch.tensor(found) - gradient).norm() / gradient.norm()).item()
-            if not difference < 1e-8:
-                raise ArithmeticError(f"the gradients of {name} differ by {difference:.1e}")
-            ours_ms = f"{1e3 * statistics.median(times):.1f}"
-            row(name, f"{difference:.0e}", ours_ms, f"{milliseconds:.1f}")
+            gradient, *times = ours(), milliseconds(ours)
+            differences = []
+            for ask in filter(None, engines.values()):
+                taken, found = json.loads(ask(TIME % (program, script, WARM + CALLS)))
+                times.append(statistics.median(taken[WARM:]))
+                distance = (torch.tensor(found, device=gradient.device) - gradient).norm()
+                differences.append((distance / gradient.norm()).item())
+            if not max(differences) < 1e-8:
+                raise ArithmeticError(f"the gradients of {name} differ by {max(differences):.1e}")
+            missing = ["–"] * (len(engines) - len(differences))
+            row(name, f"{max(differences):.0e}", *(f"{each:.1f}" for each in times), *missing)
         print()
         head("training", "iterations", "seconds")
         for name, figure in figures.items():
             row(name, figure.iterations, f"{whole_training(watched(browser), figure):.1f}")
+
+
+def milliseconds(once: Callable[[], object]) -> float:
+    """Return the median time of a call."""
+    times = []
+    for _ in range(CALLS):
+        start = time.perf_counter()
+        once()
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times)
+
+
+@contextmanager
+def firefox(address: str) -> Iterator[Callable[[str], str] | None]:
+    """Give what runs a function in Firefox, on a page of the book, or None where there is none."""
+    if not (shutil.which("firefox-esr") or shutil.which("firefox")):
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder, Firefox.started(Path(folder)) as started:
+        yield lambda function: started.run(f"{address}/{PAGE}", function)
 
 
 def whole_training(page, widget) -> float:

@@ -53,10 +53,13 @@ def leave_one_out(
         alone = support_y.unique()[counts < 2].tolist()
         raise ValueError(f"each class must have 2 support images or more, but {alone} have one")
     with torch.no_grad(), evaluating(embed, measure):
-        features = embed_all(embed, support_x)
-        apart = all_distances(features, features, measure)
-    itself = torch.eye(len(apart), dtype=torch.bool, device=apart.device)
-    return nearest(apart.masked_fill(itself, torch.inf), support_y)
+        apart = from_others(embed_all(embed, support_x), measure)
+    return nearest(apart, support_y)
+
+
+def from_others(features: Tensor, measure: Distance) -> Tensor:
+    """Return how far images' features are from one another's, each infinitely far from itself."""
+    return all_distances(features, features, measure).fill_diagonal_(torch.inf)
 
 
 def embed_all(embed: Embed, images: Tensor) -> Tensor:

@@ -80,15 +80,26 @@ def weight(page, folder):
 
 def show_figure(page, widget, address=""):
     """Put one moving figure on a page, as the book does, and wait until it stands."""
-    still, _ = widget._repr_mimebundle_()
-    models = embed_data(views=[widget], drop_defaults=False)["manager_state"]["state"]
-    own = stored.own(models[widget.model_id])
-    return show_stored(page, own, still["text/plain"], address)
+    return show_figures(page, [widget], address)
 
 
-def show_stored(page, figure, still="still", address="", style=""):
+def show_figures(page, widgets, address=""):
+    """Put several on one page."""
+    figures = []
+    for widget in widgets:
+        still, _ = widget._repr_mimebundle_()
+        models = embed_data(views=[widget], drop_defaults=False)["manager_state"]["state"]
+        figures.append((stored.own(models[widget.model_id]), still["text/plain"]))
+    return _shown(page, figures, address)
+
+
+def show_stored(page, figure, address="", style=""):
     """Put a figure on a page from what is stored of it, and wait until it stands."""
-    page.route("**/*", functools.partial(_answer, html=_page_of(figure, still, style)))
+    return _shown(page, [(figure, "still")], address, style)
+
+
+def _shown(page, figures, address, style=""):
+    page.route("**/*", functools.partial(_answer, html=_page_of(figures, style)))
     page.goto(f"{HERE}/{address}")
     page.wait_for_selector("html[data-moving=ready]")
     return page.locator(".moving-figure")
@@ -200,10 +211,13 @@ def _answer(route, html):
         route.abort()
 
 
-def _page_of(figure, still, style):
+def _page_of(figures, style):
     host = (moving.FOLDER / "host.js").read_text(encoding="utf-8")
+    outputs = "".join(
+        f'<div class="moving-output"><img alt="{still}">{stored.embedded(figure)}</div>'
+        for figure, still in figures
+    )
     return (
         '<!doctype html><html lang="en"><title>A figure</title><link rel="icon" href="data:,">'
-        f'<body style="{style}"><div class="moving-output"><img alt="{still}">'
-        f"{stored.embedded(figure)}</div><script>{host}</script>"
+        f'<body style="{style}">{outputs}<script>{host}</script>'
     )

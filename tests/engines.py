@@ -96,7 +96,7 @@ class Firefox:
         name = shutil.which("firefox-esr") or "firefox"
         options = ("--headless", "--no-remote", "--profile", folder, "--remote-debugging-port", "0")
         log = folder / "log"
-        with open(log, "w") as said, process([name, *options], stderr=said):
+        with open(log, "w") as said, process([name, *options], stdout=said, stderr=said):
             found = soon(lambda: re.search(r"BiDi listening on (\S+)", log.read_text()))
             firefox = cls(found[1])
             yield firefox

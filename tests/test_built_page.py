@@ -23,7 +23,7 @@ def tab(browser):
 
 def test_one_switch_opens_and_folds_all_code(tab):
     count, switch = tab.locator(FOLDED).count(), tab.locator(".all-code")
-    assert count >= 3 and tab.locator(f"{FOLDED}[open]").count() == 0
+    assert count and tab.locator(f"{FOLDED}[open]").count() == 0
     assert "lines" in tab.locator(FOLDED).first.locator("summary").inner_text()
     switch.press("Enter")
     assert tab.locator(f"{FOLDED}[open]").count() == count
@@ -50,7 +50,26 @@ def test_numbers_stand_at_the_right(tab):
 def test_pictures_are_numbered_and_say_what_they_show(tab):
     captions = tab.locator(".picture-caption").all_inner_texts()
     assert len(captions) == tab.locator(".cell_output img[alt]").count() >= 3
-    assert captions[0].startswith("Figure 1.1 Three rows of handwritten digits")
+    assert captions[0].startswith("Figure 1.2 Three rows of handwritten digits")
+    number = "at => getComputedStyle(at, '::before').content"
+    assert tab.locator(".moving-hint").first.evaluate(number) == '"Figure 1.1"'
+
+
+def test_code_in_a_row_is_one_fold_beneath_what_it_shows(tab):
+    cell = tab.locator(".moving-output").locator("xpath=ancestor::div[contains(@class, 'cell ')]")
+    fold = cell.locator("xpath=*[last()]")
+    assert fold.evaluate("at => at.matches('details.hide')")
+    assert fold.locator("pre").count() >= 3 and "38 lines" in fold.locator("summary").inner_text()
+
+
+def test_the_figure_is_seen_on_the_first_screen(tab):
+    top, height = tab.evaluate(
+        """() => {
+            const { top, height } = document.querySelector(".moving-stage").getBoundingClientRect();
+            return [top + scrollY, height];
+        }"""
+    )
+    assert top + height / 2 < 900
 
 
 def test_a_link_sets_the_figure(tab):

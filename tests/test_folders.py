@@ -1,6 +1,7 @@
 """A user's own images: any size, shade and kind become ink on paper, and errors name the file."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -237,6 +238,14 @@ def test_what_cannot_be_read_is_told_in_one_list(tmp_path):
     found = labelled(tmp_path, unread=unread)
     assert len(unread) == 2 and [len(one.images) for one in found.values()] == [1, 1]
     assert len(unlabelled(tmp_path / "a", unread=unread).files) == 1 and len(unread) == 3
+    if hasattr(os, "mkfifo"):  # what would be waited for, what leads nowhere, what is a folder
+        os.mkfifo(tmp_path / "a" / "pipe.png")
+        os.symlink(tmp_path / "nowhere.png", tmp_path / "a" / "link.png")
+        (tmp_path / "a" / "more").mkdir()
+        unread = []
+        labelled(tmp_path, unread=unread)
+        for said in ("link.png", "more cannot be read as an image (it is a folder)", "no ordinary"):
+            assert sum(said in line for line in unread) == 1
     write(tmp_path / "c" / "bad.png", b"nothing")
     with pytest.raises(ValueError, match="c must hold images, but holds none that can be read"):
         labelled(tmp_path, unread=unread)
@@ -313,7 +322,7 @@ def test_folders_of_another_layout_are_refused(tmp_path):
     with pytest.raises(ValueError, match="cats must hold images, but is empty"):
         image_folder(tmp_path / "empty")
     write(tmp_path / "deep" / "Latin" / "character01" / "1.png", encoded(drawing()))
-    with pytest.raises(ValueError, match="Latin must hold nothing but.*a folder character01"):
+    with pytest.raises(ValueError, match=r"Latin/character01 cannot be read .*\(it is a folder"):
         image_folder(tmp_path / "deep")
 
 

@@ -10,7 +10,7 @@ from meta_lib.command_line import comparison
 from meta_lib.tasks.episodes import check_episode
 from meta_lib.tasks.folders import labelled
 from meta_lib.tasks.glyphs import glyphs
-from meta_lib.tasks.held_out import deal_again, deal_folder, identity, other_images
+from meta_lib.tasks.held_out import deal_again, deal_folder, identity, most_queries, other_images
 
 as_on_the_command_line = as_on_the_command_line  # a fixture
 
@@ -94,7 +94,7 @@ def test_six_classes_are_enough(learner, ways, tmp_path):
     asked = ["evaluate", tmp_path / "run", "--data-folder", tmp_path / "moved", "--episodes", 2]
     found = result(*asked)
     assert found["held_out"] == "images" and found["queries"] == 5
-    assert "on images that were held out" in run(*asked).stdout
+    assert "images that were held out" in run(*asked).stdout
     went_on = run("train", learner, "--out", tmp_path / "run", *SMALL, *where, "--ways", ways)
     assert went_on.exit_code == 0, went_on.output
 
@@ -140,12 +140,33 @@ def test_nothing_held_out_is_said(tmp_path):
     own = folder(tmp_path / "own", 2, 6)
     train = ["train", "protonet", "--out", tmp_path / "run", *SMALL, "--data", "folder",
              "--data-folder", own, "--ways", 2]  # fmt: skip
+    train += ["--queries", 5]
     trained = result(*train)
     assert trained["held_out"] == "nothing" and trained["accuracy"] is None
-    assert "too few images to hold any out" in run(*train).stdout
+    assert "nothing was held out" in run(*train).stdout
     refused = run("evaluate", tmp_path / "run")
     assert refused.exit_code == 2 and "nothing was held out of this training" in refused.stderr
     assert result("evaluate", tmp_path / "run", "--part", "all", "--episodes", 2)["trials"] == 20
+
+
+def test_six_images_of_each_are_enough_for_a_number(tmp_path):
+    own = folder(tmp_path / "own", 2, 6)
+    train = ["train", "protonet", "--out", tmp_path / "run", *SMALL, "--data", "folder",
+             "--data-folder", own, "--ways", 2]  # fmt: skip
+    trained = result(*train)
+    assert trained["held_out"] == "images" and trained["of"] == [2, 2] and trained["trials"] == 4
+    said = run("evaluate", tmp_path / "run", "--episodes", 2).stdout
+    assert "on 2 images that were held out" in said and "the ± counts no others" in said
+
+
+@pytest.mark.parametrize(
+    ("classes", "images", "shots", "queries"),
+    [(2, 6, 1, 3), (2, 20, 1, 5), (13, 6, 1, 5), (2, 3, 1, 1), (2, 7, 3, 2)],
+)
+def test_few_images_ask_for_few_queries(classes, images, shots, queries, tmp_path):
+    found = labelled(folder(tmp_path, classes, images), 14)
+    assert most_queries(found, 2, shots) == queries
+    deal_folder(found, 2, shots, queries)
 
 
 def test_a_folder_that_was_not_trained_on_is_one_part(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 import safetensors.torch
 import torch
-from browser import call, put, show_figure, watched
+from browser import call, put, show_figure, told, watched
 
 from meta_lib.moving import hand_network
 from meta_lib.moving.hand import EXAMPLES, QUERY, Hand, picture
@@ -36,6 +36,19 @@ def test_the_start_says_what_python_says(tab):
     assert f"nearest to {nearest}: D = {distances[nearest]:.2f}. Then" in said
     for name in others:
         assert f"{name} {distances[name]:.2f}" in said
+
+
+def test_the_query_is_written_once_more_and_named_on_the_way(tab):
+    figure = show_figure(tab, Hand())
+    part = call(figure, "begun", [[0, 0, 10, 0], [0, 9, 0, 19]], 0.75)
+    assert part == [[0, 0, 10, 0], [0, 9, 0, 14]]
+    end = put(figure)
+    for _ in range(2):  # by itself where a page opens, then by the button
+        told(figure, end)
+        figure.locator(".moving-readout", has_text=end).wait_for()
+        figure.get_by_role("button", name="Write ? again").click()
+    told(figure, end)
+    assert put(figure, ways=4) != end and not figure.evaluate("at => at.model.get('query')") == []
 
 
 def test_the_plane_is_that_of_the_principal_directions(tab, generator):

@@ -60,4 +60,4 @@ def test_the_workshop_has_its_answer(tab):
     """The chapter's two customers: MAML rests at -0.4, first order at 0.5."""
     figure = show_figure(tab, MetaUpdate())
     said = put(figure, space="line", alpha=0.2, beta=0.2, steps=1, tasks=2)
-    assert "MAML rests at −0.4, first order rests at 0.5" in said
+    assert "MAML is at −0.4, first order is at 0.5" in said

@@ -13,7 +13,7 @@ import torch
 from test_command_line import SMALL, as_on_the_command_line, drawing, result, run
 from torch import nn
 
-from meta_lib import confidence
+from meta_lib import confidence, results
 from meta_lib.command_line import answers, learners, report
 from meta_lib.siamese import cosine_distance, euclidean_distance
 from meta_lib.tasks.folders import image_folder
@@ -159,10 +159,18 @@ def test_a_page_stands_alone(own, tmp_path):
     assert right == 8 - wrong
 
 
+def test_a_page_shows_no_more_than_can_be_looked_at(own, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "MOST", 3)
+    result(*asked(own, "siamese", "--report", tmp_path / "page.html"))
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "3 of 8 answers, the least sure first" in text
+    assert text.split("the least sure first")[1].count("<tr class") == 3
+
+
 def test_names_cannot_break_a_page():
     line = {"file": "<b>&\udcff", "class": "<i>", "probability": None, "distance": None,
             "nearest": None}  # fmt: skip
-    text = report.page("<u>", ["<s>"], [line], [None], torch.zeros(1, 1, 4, 4), {}, ["<i>"])
+    text = report.page("<u>", ["<s>"], [line], [None], [""], {}, ["<i>"])
     assert not re.search("<[bius]>", text) and "&lt;b&gt;&amp;\\udcff" in text
     assert "<h2>Mistakes" not in text, "no class is known"
 
@@ -203,6 +211,11 @@ def small_network(images):
     return images.flatten(1) @ torch.randn(432, 16, generator=torch.Generator().manual_seed(0))
 
 
+def sized(images):
+    """Stand in for a network that takes images of its own size only."""
+    raise AssertionError("Guard failed")
+
+
 def nonsense(images):
     return "no features"
 
@@ -221,7 +234,11 @@ def test_frozen_features_answer(head, own, tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "name either a CHECKPOINT or an --embedding"),
+        (["--embedding", "test_own_images:sized", "--channels", 1], "images of 1 × 12 × 12"),
+        (
+            ["--head", "nearest", "--embedding", "test_own_images:small_network", "--deviation", 0],
+            "no deviation 0",
+        ),
         (["--embedding", "nowhere"], "must be module:function or a .pt2 file"),
         (["--embedding", "nowhere:at_all"], "cannot be imported"),
         (["--embedding", "test_own_images:NAMES"], "must be a function or a network"),
@@ -235,6 +252,27 @@ def test_features_that_are_none_are_refused(given, message, own):
     del command[1]
     refused = run(*command, "--size", 12, *given)
     assert refused.exit_code == 2 and message in " ".join(refused.stderr.split())
+
+
+@pytest.mark.parametrize("head", answers.HEADS)
+def test_frozen_features_are_measured(head, own):
+    asked = ["--embedding", "test_own_images:small_network", "--size", 12, "--data-folder",
+             own / "shown", "--ways", 4, "--shots", 2, "--queries", 1, "--head", head]  # fmt: skip
+    found = result("evaluate", *asked, "--episodes", 20)
+    assert found["learner"] == "frozen features" and found["trials"] == 80
+    assert found["accuracy"] > 0.4, "guessing is 0.25"
+    for wrong in (["--copies", 2], ["--test-steps", 2]):
+        refused = run("evaluate", *asked, *wrong)
+        assert refused.exit_code == 2 and "must be left out with --embedding" in refused.stderr
+    for wrong in (["--size", 12], ["--head", "nearest"]):
+        refused = run("evaluate", own / "siamese", *wrong)
+        assert refused.exit_code == 2 and "left out without --embedding" in refused.stderr
+
+
+def test_without_a_checkpoint_the_recorded_one_answers(own):
+    shown = ["--support", own / "shown", "--query", own / "new"]
+    recorded = results.folder() / "siamese-pooled"
+    assert result("classify", *shown) == result("classify", recorded, *shown)
 
 
 @pytest.mark.parametrize("learner", ["siamese", "protonet", "maml"])
@@ -255,8 +293,28 @@ def test_an_export_is_the_same_network(own, tmp_path):
     del command[1]
     found = result(*command, "--head", "nearest")
     assert len(found["predictions"]) == len(plain["predictions"])
-    wrong = run("export", own / "siamese", "--to", tmp_path / "x.onnx")
-    assert wrong.exit_code == 2 and "must end with .pt2" in wrong.stderr
+    wrong = run("export", own / "siamese", "--to", tmp_path / "x.bin")
+    assert wrong.exit_code == 2 and "must end with .pt2 or .onnx" in wrong.stderr
+    said = run("export", own / "siamese", "--to", file).stdout
+    assert "its features are the network's own, up to" in said
+
+
+@pytest.mark.parametrize("learner", ["siamese", "protonet"])
+def test_onnx_is_the_same_network(learner, own, tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnx.reference")
+    file = tmp_path / "embedding.onnx"
+    assert result("export", own / learner, "--to", file)["difference"] < 1e-5
+    trained, settings = learners.load(own / learner)
+    x = torch.rand(4, 1, settings["size"], settings["size"])
+    again = runtime.ReferenceEvaluator(str(file)).run(None, {"images": x.numpy()})[0]
+    assert torch.allclose(torch.from_numpy(again), trained.embed(x), atol=1e-5)
+
+
+def test_onnx_is_refused_without_its_packages(own, tmp_path, monkeypatch):
+    monkeypatch.setattr("meta_lib.command_line.exporting.find_spec", lambda _: None)
+    refused = run("export", own / "siamese", "--to", tmp_path / "x.onnx")
+    assert refused.exit_code == 2 and "install onnx and onnxscript" in refused.stderr
 
 
 def test_ten_thousand_queries_fit_into_a_gigabyte():
@@ -272,3 +330,17 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 500_000, "in KiB"
+
+
+def test_queries_are_read_and_embedded_in_blocks(own, tmp_path, monkeypatch):
+    found = result(*asked(own, "siamese", "--report", tmp_path / "page.html"))
+    most = []
+    embedded = answers.embedded
+    monkeypatch.setattr(answers, "embedded", lambda m, x: most.append(len(x)) or embedded(m, x))
+    monkeypatch.setattr("meta_lib.tasks.folders.READ_AT_ONCE", 3)
+    again = result(*asked(own, "siamese", "--report", tmp_path / "again.html"))
+    assert most == [12, 3, 3, 2], "the labelled ones, then the queries"
+    pages = [(tmp_path / name).read_text(encoding="utf-8") for name in ("page.html", "again.html")]
+    assert pages[0] == pages[1]
+    for line, other in zip(found["predictions"], again["predictions"], strict=True):
+        assert line["class"] == other["class"]

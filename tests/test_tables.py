@@ -45,3 +45,11 @@ def test_what_has_no_interval_keeps_its_place(shown):
 def test_a_row_of_another_length_is_refused():
     with pytest.raises(ValueError, match="3 cells"):
         tables.show_table(["a", "b", "c"], [[1, 2]])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(2.63e-8, "2.6 · 10⁻⁸"), (-9.99e9, "−1.0 · 10¹⁰"), (1.25, "1.2 · 10⁰"), (0.0, "0.0 · 10⁰")],
+)
+def test_a_power_of_ten(value, text):
+    assert tables.scientific(value) == text

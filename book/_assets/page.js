@@ -1,10 +1,24 @@
-// What the book adds to its pages: folded code says how long it is, and one switch opens all of it;
-// a solution and its explanation are one; columns of numbers stand at the right.
+// What the book adds to its pages: folded code is one line beneath what it shows, and one switch opens
+// all of it; a solution and its explanation are one; columns of numbers stand at the right.
+
+const FOLDED = ".cell.tag_hide-input > details.hide";
+
+function joinCode() {
+  for (const details of document.querySelectorAll(FOLDED)) {
+    const cell = details.parentElement, output = cell.querySelector(":scope > .cell_output");
+    const next = cell.nextElementSibling?.querySelector(":scope.tag_hide-input > details.hide");
+    if (output) output.after(details);
+    else if (next) {
+      next.firstElementChild.after(...[...details.children].slice(1));
+      cell.remove();
+    }
+  }
+}
 
 function countLines() {
-  const folded = document.querySelectorAll(".tag_hide-input details.hide");
+  const folded = document.querySelectorAll(FOLDED);
   for (const details of folded) {
-    const count = details.querySelector("pre").textContent.trimEnd().split("\n").length;
+    const count = [...details.querySelectorAll("pre")].flatMap((pre) => pre.textContent.trimEnd().split("\n")).length;
     details.querySelector(".collapsed").textContent = `Show the code, ${count} line${count > 1 ? "s" : ""}`;
   }
   return [...folded];
@@ -25,7 +39,7 @@ function addSwitch(folded) {
   });
   for (const details of folded) details.addEventListener("toggle", tell);
   tell();
-  folded[0].closest(".cell").before(button);
+  folded[0].before(button);
 }
 
 // The cells of a solution and the words that follow become one fold.
@@ -64,18 +78,24 @@ function alignNumbers() {
   }
 }
 
-// Beneath each picture its number and the first sentence of its description, which is read aloud
-// already with the picture.
+// Each picture has a number, and beneath it the first sentence of its description, which is read aloud
+// already with the picture. Of a moving figure the words beneath say what to do, and get the number.
 function captionPictures() {
   const chapter = document.querySelector("h1 .section-number")?.textContent.trim() ?? "";
-  const pictures = [...document.querySelectorAll(".cell_output img[alt]")].filter((picture) => !picture.closest(".moving-output"));
-  pictures.forEach((picture, i) => {
-    const [sentence] = picture.alt.split(/(?<=[^\s\d.]\.) /);
+  const shown = [...document.querySelectorAll(".moving-output, .cell_output img[alt]")].filter((one) => !one.parentElement.closest(".moving-output"));
+  shown.forEach((one, i) => {
+    const number = `Figure ${chapter}${i + 1}`;
+    if (one.matches(".moving-output")) {
+      one.style.setProperty("--number", `"${number}"`);
+      return;
+    }
+    const [sentence] = one.alt.split(/(?<=[^\s\d.]\.) /);
     const words = sentence.length > 140 ? sentence.split(/[:;] /)[0] : sentence;
     const caption = Object.assign(document.createElement("p"), { className: "picture-caption", ariaHidden: "true" });
-    const number = Object.assign(document.createElement("b"), { textContent: `Figure ${chapter}${i + 1}` });
-    caption.append(number, ` ${words.replace(/[.:;,]*$/, ".")}`);
-    picture.closest("a, p, .output")?.after(caption);
+    const bold = Object.assign(document.createElement("b"), { textContent: number });
+    caption.append(bold, ` ${words.replace(/[.:;,]*$/, ".")}`);
+    caption.classList.toggle("wider", !one.closest("picture") && parseFloat(one.style.width) > one.closest(".cell_output").clientWidth);
+    one.closest("a, p, .output")?.after(caption);
   });
 }
 
@@ -90,6 +110,7 @@ function keepTogether() {
 
 document.addEventListener("DOMContentLoaded", () => {
   keepTogether();
+  joinCode();
   addSwitch(countLines());
   joinSolutions();
   alignNumbers();

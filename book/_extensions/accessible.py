@@ -1,4 +1,4 @@
-"""Mend what the theme's pages leave out for some of their readers.
+"""Put in what the theme's pages leave out for some of their readers.
 
 For those who do not see them, all found by axe-core (`tests/test_built_pages.py`): the side bar is
 no landmark, the arrows that unfold a part have no name, a long signature is a list of definitions
@@ -15,7 +15,7 @@ which a page from the file system may not fetch. There they come without.
 
 from pathlib import Path
 
-MENDED = {
+FILLED = {
     'class="bd-sidebar-primary bd-sidebar': 'role="navigation" aria-label="The book" '
     'class="bd-sidebar-primary bd-sidebar',
     '<summary><span class="toctree-toggle"': '<summary aria-label="pages of this part">'
@@ -35,17 +35,17 @@ WIDE_FORMULAS = """{
 }"""
 
 
-def mend(app, exception):
+def fill_in(app, exception):
     """Put the missing names and roles into the finished pages."""
     if exception or app.builder.format != "html":
         return
     for page in Path(app.outdir).rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        mended = text
-        for before, after in MENDED.items():
-            mended = mended.replace(before, after)
-        if mended != text:
-            page.write_text(mended, encoding="utf-8")
+        filled = text
+        for before, after in FILLED.items():
+            filled = filled.replace(before, after)
+        if filled != text:
+            page.write_text(filled, encoding="utf-8")
 
 
 def add_scripts(app, page, template, context, doctree):
@@ -67,5 +67,5 @@ def pass_over_formulas(app, config):
 def setup(app):
     app.connect("config-inited", pass_over_formulas)
     app.connect("html-page-context", add_scripts)
-    app.connect("build-finished", mend)
+    app.connect("build-finished", fill_in)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,10 +1,12 @@
-"""Add the book's own script to the pages that have something for it: code cells or tables."""
+"""Add the book's own scripts: to pages with code cells or tables, and to that of the search."""
 
 
 def add_script(app, page, template, context, doctree):
     body = context.get("body", "")
     if 'class="cell' in body or "<table" in body:
         app.add_js_file("page.js")
+    if page == "search":
+        app.add_js_file("search.js")
 
 
 def setup(app):

@@ -21,6 +21,7 @@ from meta_lib.machinery.modes import evaluating
 from meta_lib.prototypes import prototypes
 from meta_lib.siamese import Distance
 from meta_lib.tasks.draws import placed
+from meta_lib.tasks.episodes import Episode
 from meta_lib.tasks.folders import Pictures
 
 HEADS = ("nearest", "prototypes", "logistic")
@@ -106,8 +107,9 @@ def class_distances(support: Support, features: Tensor, metric: Metric) -> Tenso
         if metric.head == "prototypes":
             means = prototypes(support.features, support.labels)
             return confidence.all_distances(features, means, metric.measure)
-        apart = confidence.all_distances(features, support.features, metric.measure)
-        return confidence.nearest(apart, support.labels)
+    return confidence.class_distances(
+        lambda known: known, support.features, support.labels, features, metric.measure
+    )
 
 
 @torch.no_grad()
@@ -130,9 +132,8 @@ def left_out(support: Support, metric: Metric) -> tuple[Tensor, Tensor]:
             own = metric.measure(features[chosen], others)
             found[torch.arange(len(chosen)), labels[chosen]] = own
         else:
-            apart = confidence.all_distances(features[chosen], features, metric.measure)
-            apart[torch.arange(len(chosen)), chosen] = torch.inf
-            found = confidence.nearest(apart, labels)
+            found = confidence.nearest(confidence.from_others(features, metric.measure), labels)
+            found = found[chosen]
     return found, labels[chosen]
 
 
@@ -178,6 +179,16 @@ def ask(support: Support, features: Tensor, metric: Metric) -> Asked:
     return Asked(labels, None if p is None else p[rows, labels], D[rows, labels], nearest, about)
 
 
+def classify(metric: Metric, episode: Episode) -> Tensor:
+    """Return the labels of a task's queries, by the head of the metric."""
+    x, labels = episode.support_x, episode.support_y
+    support = Support([], [], labels, embedded(metric, x), x)
+    features = embedded(metric, episode.query_x)
+    if metric.head == "logistic":
+        return _logistic(support, features).argmax(dim=1)
+    return class_distances(support, features, metric).argmin(dim=1)
+
+
 def _logistic(support: Support, features: Tensor) -> Tensor:
     """Return the probabilities of a logistic regression on the directions of the features."""
 
@@ -185,7 +196,7 @@ def _logistic(support: Support, features: Tensor) -> Tensor:
         return nn.functional.normalize(x, dim=1).cpu().double().numpy()
 
     head = LogisticRegression(C=10.0, max_iter=1000)
-    head.fit(directions(support.features), support.labels.numpy())
+    head.fit(directions(support.features), support.labels.cpu().numpy())
     return torch.from_numpy(head.predict_proba(directions(features))).to(features)
 
 

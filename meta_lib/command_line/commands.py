@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from torch import nn
 
-from meta_lib.command_line import comparison, data, experiments, learners
+from meta_lib.command_line import answers, comparison, data, experiments, learners
+from meta_lib.command_line.answers import Metric
 from meta_lib.command_line.experiments import Experiment
 from meta_lib.command_line.options import (
     COUNT,
@@ -21,6 +23,7 @@ from meta_lib.command_line.options import (
     EPISODE,
     EPISODES,
     EXISTING,
+    FEATURES,
     IMAGES,
     MULTI_STEP,
     NETWORK,
@@ -35,7 +38,12 @@ from meta_lib.command_line.options import (
     TASKS,
 )
 from meta_lib.command_line.output import UNASKED, failing_well, judged, report
-from meta_lib.command_line.own_images import classify, export
+from meta_lib.command_line.own_images import (
+    check_left_out,
+    classify,
+    export,
+    frozen_features,
+)
 from meta_lib.machinery import distributed
 from meta_lib.tasks.episodes import Episode, check_episode
 from meta_lib.tasks.hands import quarter_turns
@@ -101,7 +109,7 @@ def siamese(**options: Any) -> None:
               help="Images in a batch.")  # fmt: skip
 def pretrained(**options: Any) -> None:
     """An ordinary classifier of all training classes, without meta-learning: its features."""
-    _train("pretrained", queries=5, **options)
+    _train("pretrained", queries=None, **options)
 
 
 @train.command()
@@ -211,7 +219,7 @@ def policies(**options: Any) -> None:
 
 
 @meta_lib.command()
-@click.argument("checkpoint", type=EXISTING)
+@click.argument("checkpoint", type=EXISTING, required=False)
 @click.option("--ways", type=SEVERAL, help="Classes in a task; left out, as in training.")
 @click.option("--shots", type=COUNT, help="Labelled images of each class; left out, as there.")
 @click.option("--queries", type=COUNT, default=5, show_default=True,
@@ -238,19 +246,30 @@ def policies(**options: Any) -> None:
 @click.option("--runs", "runs_path", type=EXISTING,
               help="Omniglot's official one-shot runs, all_runs.zip or its folder, instead of "
               "tasks drawn by chance.")  # fmt: skip
+@FEATURES
 @OUTPUT
 def evaluate(
-    checkpoint: Path, runs_path: Path | None, copies: int | None, test_steps: int | None,
-    one_by_one: bool, as_json: bool, **options: Any,
+    checkpoint: Path | None, runs_path: Path | None, copies: int | None, test_steps: int | None,
+    one_by_one: bool, as_json: bool, embedding: str | None, head: str | None, size: int | None,
+    channels: str | None, mean: str | None, deviation: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Measure the accuracy of CHECKPOINT on many tasks, with its 95 % interval.
 
     CHECKPOINT is the folder of a training, or its model.safetensors or checkpoint.safetensors. Of
     waves, optimizers and policies, errors, losses and gains are measured, on --episodes tasks.
+    With --embedding frozen features of your own are measured in its place, on --data-folder.
     """
+    how = {"head": head, "size": size, "channels": channels, "mean": mean, "deviation": deviation}
+    if (checkpoint is None) == (embedding is None):
+        raise click.UsageError("name either a CHECKPOINT or an --embedding")
     changes = {"copies": copies, "test_steps": test_steps, "one_by_one": one_by_one or None}
     changes = {name: value for name, value in changes.items() if value is not None}
     with failing_well(options.pop("device")):
+        if checkpoint is None:
+            check_left_out({**changes, "runs": runs_path}, " with --embedding")
+            report(_frozen(*frozen_features(str(embedding), **how), options), as_json)
+            return
+        check_left_out(how)
         learner, settings = learners.load(checkpoint, **changes)
         if isinstance(learner, Experiment):
             report(_measured(learner, settings, options["episodes"], options["seed"]), as_json)
@@ -272,7 +291,7 @@ def evaluate(
             drawing = {name: value for name, value in asked.items() if name != "data"}
             episodes = source.episodes(**drawing)
             asked |= {"queries": len(episodes[0].query_y) // asked["ways"]}
-            asked |= {"held_out": source.held_out} if source.held_out else {}
+            asked |= source.measured(asked["part"])
         result = {"learner": settings["learner"], **asked, **changes}
         report({**result, **_measure(learner, episodes)}, as_json)
 
@@ -332,8 +351,8 @@ def _train(
     with failing_well(device), distributed.processes():
         folder = str(data_folder.resolve()) if data_folder else None
         settings = {"learner": name, **options, "data_folder": folder}
-        shape = (settings["ways"], settings["shots"], settings["queries"])
         source = data.for_training(settings, out, skip)
+        shape = (settings["ways"], settings["shots"], settings["queries"])
         if source.known:
             settings["data_set"] = source.known
         # No class is left to be judged by where all were trained on.
@@ -347,8 +366,9 @@ def _train(
         losses = learner.train(image_set, *learners.begin(learner, settings, out, every))
         if distributed.is_first():
             result = {"learner": name, "model": str(out / "model.safetensors"), "loss": losses[-1]}
-            if source.held_out:
-                result["held_out"] = source.held_out if fresh else "nothing"
+            result |= source.measured("validation")
+            if source.held_out and not fresh:
+                result["held_out"] = "nothing"
             found = _measure(learner, held) if fresh else {**UNASKED, "trials": 0}
             report({**result, "part": "validation" if fresh else None, **found}, as_json)
 
@@ -374,6 +394,19 @@ def _train_experiment(
 def _measured(experiment: Experiment, settings: dict, tasks: int, seed: int) -> dict:
     result = {"learner": settings["learner"], "episodes": tasks, "seed": seed, "trials": tasks}
     return {**result, **UNASKED, **experiment.measure(tasks, seed)}
+
+
+def _frozen(metric: Metric, settings: learners.Settings, options: dict[str, Any]) -> dict:
+    """Return how frozen features fare; they were trained on no part of the data."""
+    asked = {"ways": options["ways"] or 5, "shots": options["shots"] or 1}
+    asked |= {name: options[name] for name in ("queries", "episodes", "within", "seed")}
+    nowhere = {**settings, "data": None, "split": None, "data_folder": None}
+    kind = options["data"] or "folder"
+    source = data.for_judging(nowhere, "all", kind, options["data_folder"], options["skip"])
+    episodes = data.of_features(source, metric.embed).episodes("all", **asked)
+    known = metric._replace(embed=nn.Flatten())
+    right = [(answers.classify(known, e) == e.query_y).tolist() for e in episodes]
+    return {"learner": settings["learner"], **asked, "data": kind, "part": "all", **judged(right)}
 
 
 def _measure(learner: learners.Learner, episodes: list[Episode]) -> dict:

@@ -12,25 +12,31 @@ import click
 from torch import Generator
 
 from meta_lib.command_line.learners import Settings
+from meta_lib.confidence import embed_all
 from meta_lib.machinery import runs
+from meta_lib.machinery.features import Embed
 from meta_lib.tasks.episodes import Episode, ImageSet, task_source
 from meta_lib.tasks.folders import Pictures, images_of, labelled
 from meta_lib.tasks.held_out import (
+    QUERIES,
     Known,
     changed,
     deal_again,
     deal_folder,
     identity,
+    most_queries,
     other_images,
 )
 from meta_lib.tasks.parts import load_part
 
 HELD_OUT = {
-    "classes": "on classes that were held out of the training",
-    "images": "on images that were held out, of the classes that were trained on",
-    "nothing": "nowhere: the folder has too few images to hold any out",
+    "classes": "on {} classes that were held out of the training; the ± counts no others",
+    "images": "on {1} images that were held out, of the classes that were trained on; the ± counts "
+    "no others",
+    "nothing": "nowhere: nothing was held out (which takes two images of each class more than "
+    "--shots and --queries, and not --part all)",
 }
-"""What an accuracy was measured on, in words."""
+"""What an accuracy was measured on, in words: so many classes, so many images."""
 
 
 class Source(NamedTuple):
@@ -46,6 +52,13 @@ class Source(NamedTuple):
     def held_out(self) -> str | None:
         """What of a folder was held out of the training: "classes", "images" or "nothing"."""
         return self.known["held_out"] if self.known else None
+
+    def measured(self, part: str) -> dict:
+        """Return what a result says of a folder's part: how it was held out, and how much it is."""
+        if self.known is None:
+            return {}
+        counts = self.known["parts"].get(part, {})
+        return {"held_out": self.held_out, "of": [len(counts), sum(counts.values())]}
 
     def episodes(
         self, part: str, ways: int, shots: int, queries: int, seed: int, episodes: int,
@@ -73,13 +86,26 @@ class Source(NamedTuple):
         return [draw() for _ in range(episodes)]
 
 
+def of_features(source: Source, embed: Embed) -> Source:
+    """Return the data set with embedded images, (n, features, 1, 1), in the place of images."""
+
+    def part(name: str) -> ImageSet:
+        found = source.part(name).items()
+        return {name: embed_all(embed, images)[:, :, None, None] for name, images in found}
+
+    return Source(part, source.known)
+
+
 def for_training(settings: Settings, out: Path, skip: bool = False) -> Source:
     """Return the data set that these settings ask for, to be trained on in the folder `out`.
+
+    Where the settings leave the `queries` open, they are noted there: 5, or what a folder allows.
 
     Raises ValueError if a training has begun there with another data set, and says what has
     changed; else as the data sets do.
     """
     if settings["data"] != "folder":
+        settings["queries"] = settings["queries"] or QUERIES
         return Source(_parts_of(settings))
     found, checkpoint = _read(settings, skip), out / runs.CHECKPOINT
     before = runs.read_model(checkpoint).config.get("data_set") if checkpoint.exists() else None
@@ -88,6 +114,8 @@ def for_training(settings: Settings, out: Path, skip: bool = False) -> Source:
             f"the folder of images is not the one that {checkpoint} was made with: "
             f"{'; '.join(changes)}. Give the old one to go on, or another --out to begin anew."
         )
+    if settings["queries"] is None:
+        settings["queries"] = most_queries(found, settings["ways"], settings["shots"])
     dealt = deal_folder(found, *(settings[name] for name in ("ways", "shots", "queries")))
     return Source(_of_folder(found, dealt.parts), dealt.known)
 

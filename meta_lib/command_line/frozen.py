@@ -31,7 +31,16 @@ def load(named: str, head: str, mean: tuple[float, ...], deviation: tuple[float,
     shift, scale = (torch.tensor(each).view(1, -1, 1, 1) for each in (mean, deviation))
 
     def embed(images: Tensor) -> Tensor:
-        return function((images - shift.to(images)) / scale.to(images))
+        try:
+            return function((images - shift.to(images)) / scale.to(images))
+        except MemoryError:
+            raise
+        except Exception as error:  # of every kind: it is the user's own
+            shape = " × ".join(map(str, images.shape[1:]))
+            raise ValueError(
+                f"embedding {named} does not take images of {shape} (channels × height × width), "
+                f"by --channels and --size: {type(error).__name__}: {error}"
+            ) from error
 
     if isinstance(function, nn.Module):
         function.to(device(), torch.get_default_dtype())

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from meta_lib.command_line.answers import HEADS
 from meta_lib.tasks.parts import DATA_SETS, SPLITS
 
 COUNT = click.IntRange(min=1)
@@ -130,8 +131,9 @@ TASKS = click.option("--tasks", type=COUNT, default=8, show_default=True,
 DECAY = click.option("--decay", is_flag=True, help="Let beta fall evenly to 0.")
 EPISODES = options(
     EPISODE,
-    click.option("--queries", type=COUNT, default=5, show_default=True,
-                 help="Images of each class to be judged by, in a task of the training."),
+    click.option("--queries", type=COUNT,
+                 help="Images of each class to be judged by, in a task of the training; left out, "
+                 "5, or fewer where a folder of your own has too few."),
     click.option("--within", type=SHARE, default=0.0, show_default=True,
                  help="Share of the tasks in training whose classes are all of one alphabet."),
     TASKS,
@@ -147,4 +149,22 @@ EMBEDDING = options(
     NETWORK,
     click.option("--features", type=COUNT, default=64, show_default=True,
                  help="Length of an image's embedding by the strided network."),
+)  # fmt: skip
+FEATURES = options(
+    click.option("--embedding",
+                 help="In the place of CHECKPOINT: module:function, from images to vectors, or a "
+                 ".pt2 file."),
+    click.option("--head", type=click.Choice(HEADS),
+                 help="What is made of the features; left out, as CHECKPOINT was trained, and for "
+                 "--embedding prototypes."),
+    click.option("--size", type=click.IntRange(min=4),
+                 help="For --embedding: height and width of its images; left out, 224."),
+    click.option("--channels", type=click.Choice(["1", "3"]),
+                 help="For --embedding: grey ink, or colours; left out, 3."),
+    click.option("--mean",
+                 help="For --embedding: what is taken from each channel, 0.485,0.456,0.406 for "
+                 "many; left out, 0."),
+    click.option("--deviation",
+                 help="For --embedding: what each channel is divided by, 0.229,0.224,0.225 for "
+                 "many; left out, 1."),
 )  # fmt: skip

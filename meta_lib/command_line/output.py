@@ -46,22 +46,8 @@ def report(result: dict, as_json: bool) -> None:
         return
     for line in result.pop("predictions", []):
         print(_answer(line))
-    if result["accuracy"] is not None:
-        within = "" if result["ci95"] is None else f" ± {100 * result['ci95']:.1f}"
-        print(
-            f"{result['learner']}: accuracy {100 * result['accuracy']:.1f}{within} %, "
-            f"error {result['error_percent']:.1f} %, {result['trials']} trials"
-        )
-    if "held_out" in result:
-        print(f"measured {data.HELD_OUT[result['held_out']]}")
-    if result.get("unknown"):
-        print(f"{result['unknown']} left unknown")
-    if result.get("scale") is not None:
-        print(
-            f"scale {result['scale']:.3g}; left out, {result['left_out_right']} of "
-            f"{result['left_out']} labelled images are named correctly, and 95 % lie within "
-            f"{result['own_distance']:.3g} of their class"
-        )
+    for fact in facts(result):
+        print(fact)
     for name, row in result.get("learners", {}).items():
         print(
             f"{name}: accuracy {100 * row['accuracy']:.1f} ± {100 * row['ci95']:.1f} %, "
@@ -77,8 +63,34 @@ def report(result: dict, as_json: bool) -> None:
         print(f"{name}: loss after {steps} steps: {ends}")
     for number, found in enumerate(result.get("gains", []), start=1):
         print(f"policy {number}: gain {_shown(found)}")
+    if "difference" in result:
+        print(
+            f"its features are the network's own, up to {result['difference']:.1g} of the largest"
+        )
     if "model" in result:
         print(f"model: {result['model']}")
+
+
+def facts(result: dict) -> list[str]:
+    """Return in words how good the answers are, on what they were measured, and how sure."""
+    said = []
+    if result["accuracy"] is not None:
+        within = "" if result["ci95"] is None else f" ± {100 * result['ci95']:.1f}"
+        said += [
+            f"{result['learner']}: accuracy {100 * result['accuracy']:.1f}{within} %, "
+            f"error {result['error_percent']:.1f} %, {result['trials']} trials"
+        ]
+    if "held_out" in result:
+        said += [f"measured {data.HELD_OUT[result['held_out']].format(*result['of'])}"]
+    if result.get("unknown"):
+        said += [f"{result['unknown']} left unknown"]
+    if result.get("scale") is not None:
+        said += [
+            f"scale {result['scale']:.3g}; left out, {result['left_out_right']} of "
+            f"{result['left_out']} labelled images are named correctly, and 95 % lie within "
+            f"{result['own_distance']:.3g} of their class"
+        ]
+    return said
 
 
 def _answer(line: dict) -> str:

@@ -6,17 +6,19 @@ Part 5, "Your own images".
 import csv
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import torch
 from torch import Tensor
 
+from meta_lib import results
 from meta_lib.command_line import answers, data, exporting, frozen, learners, report
 from meta_lib.command_line.answers import Metric, Support
 from meta_lib.command_line.learners import Learner, Settings
 from meta_lib.command_line.options import (
     EXISTING,
+    FEATURES,
     FILE,
     FOLDER,
     OUTPUT,
@@ -25,12 +27,14 @@ from meta_lib.command_line.options import (
     SKIP,
     numbers,
 )
-from meta_lib.command_line.output import UNASKED, failing_well, judged
+from meta_lib.command_line.output import UNASKED, facts, failing_well, judged
 from meta_lib.command_line.output import report as say
 from meta_lib.machinery.runs import write_whole
 from meta_lib.tasks.episodes import Episode
-from meta_lib.tasks.folders import Pictures, entries, labelled, unlabelled
+from meta_lib.tasks.folders import class_files, entries, in_blocks, labelled
 
+STRONGEST = "siamese-pooled"
+"""The recorded run that answers where no checkpoint is named."""
 TOLERANCE = 1e-4
 """How far the features of an exported network may be from the network's own, as a share."""
 
@@ -62,22 +66,7 @@ TOLERANCE = 1e-4
 @click.option("--report", "page", type=FILE,
               help="Write one HTML page with the pictures, the mistakes and who was taken for "
               "whom.")  # fmt: skip
-@click.option("--embedding",
-              help="In the place of CHECKPOINT: module:function, from images to vectors, or a "
-              ".pt2 file.")  # fmt: skip
-@click.option("--head", type=click.Choice(answers.HEADS),
-              help="What is made of the features; left out, as CHECKPOINT was trained, and for "
-              "--embedding prototypes.")  # fmt: skip
-@click.option("--size", type=click.IntRange(min=4), default=224, show_default=True,
-              help="For --embedding: height and width of its images.")  # fmt: skip
-@click.option("--channels", type=click.Choice(["1", "3"]), default="3", show_default=True,
-              help="For --embedding: grey ink, or colours.")  # fmt: skip
-@click.option("--mean", default="0", show_default=True,
-              help="For --embedding: what is taken from each channel, 0.485,0.456,0.406 for "
-              "many.")  # fmt: skip
-@click.option("--deviation", default="1", show_default=True,
-              help="For --embedding: what each channel is divided by, 0.229,0.224,0.225 for "
-              "many.")  # fmt: skip
+@FEATURES
 @OUTPUT
 def classify(
     checkpoint: Path | None, support: Path, query: Path, clean: bool, skip: bool,
@@ -86,36 +75,36 @@ def classify(
 ) -> None:  # fmt: skip
     """Classify your own images with CHECKPOINT, from a few labelled ones.
 
+    CHECKPOINT may be left out for the recorded siamese-pooled, which has practised on characters.
     Images may be of any size and colour; they are made square, and grey unless the training was in
     colour. Each answer comes with its probability, the distance, and the labelled image of its
     class that is nearest.
     """
     with failing_well(device):
+        if checkpoint is None and network["embedding"] is None:
+            checkpoint = results.folder() / STRONGEST
         learner, metric, settings = _network(checkpoint, **network)
         size, channels = data.at_size(settings)
         read = {"size": size, "clean": clean, "channels": channels}
         unread: list[str] | None = [] if skip else None
         known = _support(support, metric, read, unread)
         learners.check_ways(settings, len(known.classes))
-        found, truth = _queries(query, known.classes, read, unread)
+        if metric is None and (threshold, farthest, saved) != (None, None, None):
+            raise ValueError(
+                f"threshold, farthest and save must be left out for {settings['learner']}, "
+                "which compares no embeddings"
+            )
+        asked = _queries(query, known.classes, metric, read, unread, bool(page))
         data.say_passed_over(unread or [])
-        files = [
-            file.name if truth is None else f"{truth[i]}/{file.name}"
-            for i, file in enumerate(found.files)
-        ]
         about: dict[str, Any] = {}
         if metric is None:
-            if (threshold, farthest, saved) != (None, None, None):
-                raise ValueError(
-                    f"threshold, farthest and save must be left out for {settings['learner']}, "
-                    "which compares no embeddings"
-                )
-            lines = _without_metric(learner, known, files, found.images)
+            lines = _without_metric(learner, known, asked.names, asked.features)
         else:
-            asked = answers.ask(known, answers.embedded(metric, found.images), metric)
-            lines = answers.lines(asked, known, files, threshold, farthest)
-            about = asked.about
-        result = {"learner": settings["learner"], **_judge(lines, truth, known.classes), **about}
+            found = answers.ask(known, asked.features, metric)
+            lines = answers.lines(found, known, asked.names, threshold, farthest)
+            about = found.about
+        result = {"learner": settings["learner"], **_judge(lines, asked.truth, known.classes)}
+        result |= about
         if saved and metric:
             answers.save(saved, known, metric, read)
         if table:
@@ -123,23 +112,24 @@ def classify(
         if page:
             title = f"{query} by {checkpoint or network['embedding']}"
             nearest = dict(zip(known.files, known.images, strict=True))
-            shown = (lines, found.files, found.images, nearest, known.classes)
-            _write(page, report.page(title, _facts(result, lines), *shown))
+            said = [f"{len(lines)} images.", *facts(result)]
+            shown = (lines, asked.files, asked.shown, nearest, known.classes)
+            _write(page, report.page(title, said, *shown))
         say({**result, "predictions": lines}, as_json)
 
 
 @click.command()
 @click.argument("checkpoint", type=EXISTING)
-@click.option("--to", type=FILE, required=True, help="The file, NAME.pt2.")
+@click.option("--to", type=FILE, required=True, help="The file, NAME.pt2 or NAME.onnx.")
 @OUTPUT
 def export(checkpoint: Path, to: Path, device: str | None, as_json: bool) -> None:
-    """Export the embedding of CHECKPOINT for PyTorch alone, and check that it is the same.
+    """Export the embedding of CHECKPOINT, to be used without this library, and check it.
 
-    The file is read by torch.export.load, without this library, and by classify --embedding.
+    NAME.pt2 is read by torch.export.load and by classify --embedding, NAME.onnx by runtimes of
+    ONNX.
     """
     with failing_well(device):
-        if to.suffix != ".pt2":
-            raise ValueError(f"to must end with .pt2, torch.export's kind of file, but was {to}")
+        exporting.check_kind(to)
         learner, settings = learners.load_learner(checkpoint)
         if learner.network is None:
             raise ValueError(f"{settings['learner']} has no embedding to export")
@@ -152,21 +142,15 @@ def export(checkpoint: Path, to: Path, device: str | None, as_json: bool) -> Non
 
 
 def _network(
-    checkpoint: Path | None, embedding: str | None, head: str | None, size: int, channels: str,
-    mean: str, deviation: str,
-) -> tuple[Learner | None, Metric | None, Settings]:  # fmt: skip
+    checkpoint: Path | None, embedding: str | None, **how: Any
+) -> tuple[Learner | None, Metric | None, Settings]:
     """Return what answers, and the settings that say how its images are read."""
-    if (checkpoint is None) == (embedding is None):
-        raise click.UsageError("name either a CHECKPOINT or an --embedding")
     if checkpoint is None:
-        shift, scale = (numbers(n, v) for n, v in (("mean", mean), ("deviation", deviation)))
-        if any(len(each) not in (1, int(channels)) for each in (shift, scale)) or 0 in scale:
-            raise ValueError(
-                f"mean and deviation must be one number, or {channels}, and no deviation 0"
-            )
-        metric = frozen.load(str(embedding), head or "prototypes", shift, scale)
-        settings = {"learner": "frozen features", "size": size, "channels": int(channels)}
-        return None, metric, settings
+        return None, *frozen_features(str(embedding), **how)
+    if embedding:
+        raise click.UsageError("name either a CHECKPOINT or an --embedding")
+    head = how.pop("head")
+    check_left_out(how)
     learner, settings = learners.load_learner(checkpoint)
     if learner.embed is None or learner.measure is None:
         if head:
@@ -175,6 +159,28 @@ def _network(
     own = "prototypes" if learner.by_means else "nearest"
     name = answers.name_of(learner.weights | learner.buffers)
     return learner, Metric(learner.embed, learner.measure, head or own, name), settings
+
+
+def check_left_out(how: dict[str, Any], where: str = " without --embedding") -> None:
+    """Refuse what only an --embedding needs, or only a checkpoint."""
+    for name, value in how.items():
+        if value is not None:
+            raise ValueError(f"{name} must be left out{where}")
+
+
+def frozen_features(
+    embedding: str, head: str | None, size: int | None, channels: str | None, mean: str | None,
+    deviation: str | None,
+) -> tuple[Metric, Settings]:  # fmt: skip
+    """Return the metric of features of the user's own, and how their images are read."""
+    size, channels = size or 224, channels or "3"
+    shift, scale = numbers("mean", mean or "0"), numbers("deviation", deviation or "1")
+    if any(len(each) not in (1, int(channels)) for each in (shift, scale)) or 0 in scale:
+        raise ValueError(
+            f"mean and deviation must be one number, or {channels}, and no deviation 0"
+        )
+    metric = frozen.load(embedding, head or "prototypes", shift, scale)
+    return metric, {"learner": "frozen features", "size": size, "channels": int(channels)}
 
 
 def _support(
@@ -187,23 +193,48 @@ def _support(
     return answers.support_of(labelled(path, unread=unread, **read), metric)
 
 
+class Queries(NamedTuple):
+    """What is asked: files and their names, the classes where they are known, and what was read.
+
+    `features` are embedded images, or without a metric the images; `shown` pictures for a page.
+    """
+
+    files: list[Path]
+    names: list[str]
+    truth: list[str] | None
+    features: Tensor
+    shown: list[str]
+
+
 def _queries(
-    folder: Path, classes: list[str], read: dict[str, Any], unread: list[str] | None
-) -> tuple[Pictures, list[str] | None]:
-    """Return the queries, and the class of each; None for a folder of images."""
-    if not any(entry.is_dir() for entry in entries(folder)):
-        return unlabelled(folder, unread=unread, **read), None
-    groups = labelled(folder, unread=unread, **read)
-    strange = [name for name in groups if name not in classes]
-    if strange:
-        raise click.UsageError(
-            f"--query holds the class folder {strange[0]}, which --support lacks; "
-            f"it has {', '.join(classes)}"
-        )
-    files = [file for group in groups.values() for file in group.files]
-    images = torch.cat([group.images for group in groups.values()])
-    truth = [name for name, group in groups.items() for _ in group.files]
-    return Pictures(files, images), truth
+    folder: Path, classes: list[str], metric: Metric | None, read: dict[str, Any],
+    unread: list[str] | None, with_pictures: bool,
+) -> Queries:  # fmt: skip
+    """Read and embed the queries, a few hundred at a time: no more of them are in the memory."""
+    groups = {"": entries(folder)}
+    by_class = any(entry.is_dir() for entry in groups[""])
+    if by_class:
+        groups = class_files(folder)
+        strange = [name for name in groups if name not in classes]
+        if strange:
+            raise click.UsageError(
+                f"--query holds the class folder {strange[0]}, which --support lacks; "
+                f"it has {', '.join(classes)}"
+            )
+    of = {file: name for name, group in groups.items() for file in group}
+    files, features, shown = [], [], []
+    for pictures in in_blocks(list(of), unread=unread, **read):
+        files += pictures.files
+        if pictures.files:
+            images = pictures.images
+            features += [answers.embedded(metric, images) if metric else images]
+        if with_pictures:
+            shown += [report.picture(image) for image in pictures.images]
+    if not files:
+        raise ValueError(f"{folder} must hold images, but holds none that can be read")
+    names = [f"{of[file]}/{file.name}" if by_class else file.name for file in files]
+    truth = [of[file] for file in files] if by_class else None
+    return Queries(files, names, truth, torch.cat(features), shown)
 
 
 def _without_metric(
@@ -236,24 +267,6 @@ def _judge(
         line["class"] == line["truth"] for line, kept in zip(lines, given, strict=True) if kept
     ]
     return {**counts, **(judged([right]) if right else {"trials": 0, **UNASKED})}
-
-
-def _facts(result: dict[str, Any], lines: list[dict[str, Any]]) -> list[str]:
-    """Return what the page says first."""
-    said = [f"{len(lines)} images, {result['unknown']} of them left unknown."]
-    if result["accuracy"] is not None:
-        within = "" if result["ci95"] is None else f" ± {100 * result['ci95']:.1f}"
-        said += [
-            f"Of the {result['trials']} that got a name, {100 * result['accuracy']:.1f}{within} % "
-            "got the right one."
-        ]
-    if result.get("scale") is not None:
-        said += [
-            f"Left out, {result['left_out_right']} of {result['left_out']} labelled images are "
-            f"named correctly; from them p was fitted, with a scale of {result['scale']:.3g}, and "
-            f"95 % of them lie within {result['own_distance']:.3g} of their class."
-        ]
-    return said
 
 
 def _as_table(lines: list[dict[str, Any]]) -> str:

@@ -14,6 +14,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 SIDE = 96
+MOST = 1000
+"""How many answers a page shows at most: more would be too long to look at, and to open."""
 STYLE = """
 :root { color-scheme: light dark; font: 16px/1.45 system-ui, sans-serif; }
 body { max-width: 64rem; margin: 2rem auto; padding: 0 1rem; }
@@ -31,30 +33,36 @@ def page(
     facts: Sequence[str],
     lines: Sequence[dict[str, Any]],
     files: Sequence[Path],
-    images: Tensor,
+    read: Sequence[str],
     nearest: dict[str, Tensor],
     classes: Sequence[str],
 ) -> str:
     """Return the page: what was asked, the mistakes, who was taken for whom, and every answer.
 
-    A line is as `answers.lines` gives it, with the key "truth" where the class is known; `files`
-    are the query files, `images` what was read of them, and `nearest` the labelled images by name.
+    Of more than a thousand answers, or mistakes, that many are shown. A line is as `answers.lines`
+    gives it, with the key "truth" where the class is known; `files` are the query files, `read`
+    each as it is read, by `picture`, and `nearest` the labelled images by name.
     """
-    rows = {
-        line["file"]: _row(line, _thumbnail(file), _picture(image), nearest.get(line["nearest"]))
-        for line, file, image in zip(lines, files, images, strict=True)
-    }
+    order = {line["file"]: number for number, line in enumerate(lines)}
+
+    def rows(shown: Sequence[dict[str, Any]]) -> list[str]:
+        return [
+            _row(line, _thumbnail(files[i]), read[i], nearest.get(line["nearest"]))
+            for line in shown[:MOST]
+            for i in [order[line["file"]]]
+        ]
+
     known = any("truth" in line for line in lines)
     wrong = [line for line in lines if known and line["class"] != line["truth"]]
     surest = sorted(wrong, key=lambda line: -(line["probability"] or 0))
     parts = [f"<h1>{_safe(title)}</h1>", *(f"<p>{_safe(fact)}</p>" for fact in facts)]
     if known:
         parts += [f"<h2>Mistakes and refusals: {len(wrong)} of {len(lines)}</h2>"]
-        parts += [_table([rows[line["file"]] for line in surest], known)] if wrong else []
+        parts += [_table(rows(surest), known)] if wrong else []
         parts += ["<h2>Who was taken for whom</h2>", _counts(lines, classes)]
     unsure = sorted(lines, key=lambda line: line["probability"] or 0)
-    parts += ["<h2>All answers, the least sure first</h2>"]
-    parts += [_table([rows[line["file"]] for line in unsure], known)]
+    some = "All answers" if len(lines) <= MOST else f"{MOST} of {len(lines)} answers"
+    parts += [f"<h2>{some}, the least sure first</h2>", _table(rows(unsure), known)]
     head = f'<meta charset="utf-8"><title>{_safe(title)}</title><style>{STYLE}</style>'
     view = '<meta name="viewport" content="width=device-width">'
     return f'<!doctype html><html lang="en"><head>{head}{view}</head><body>{"".join(parts)}</body>'
@@ -64,7 +72,7 @@ def _row(line: dict[str, Any], file: str, read: str, nearest: Tensor | None) -> 
     truth = f"<td>{_name(line['truth'])}</td>" if "truth" in line else ""
     sure = "" if line["probability"] is None else f"{line['probability']:.2f}"
     distance = "" if line["distance"] is None else f"{line['distance']:.3g}"
-    like = "" if nearest is None else f"{_picture(nearest)} {_name(line['nearest'])}"
+    like = "" if nearest is None else f"{picture(nearest)} {_name(line['nearest'])}"
     wrong = "wrong" if line.get("truth", line["class"]) != line["class"] else ""
     return (
         f'<tr class="{wrong}"><td>{file} {read}</td><td>{_name(line["file"])}</td>{truth}'
@@ -112,10 +120,11 @@ def _thumbnail(file: Path) -> str:
         return ""
 
 
-def _picture(image: Tensor) -> str:
+def picture(image: Tensor) -> str:
     """Return an image (channels, size, size) as it is read: ink dark, colours as they are."""
     pixels = (255 * image.cpu().clamp(0, 1)).byte().numpy()
     shown = Image.fromarray(255 - pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0))
+    shown.thumbnail((SIDE // 2, SIDE // 2))
     return _shown(shown, "PNG", SIDE // 2)
 
 

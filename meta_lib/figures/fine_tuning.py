@@ -9,25 +9,22 @@ from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
 from meta_lib.evaluation import Estimate
-from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
+from meta_lib.figures import BLACK, BLUE, GREEN, RED, describe, subplots
+from meta_lib.figures.methods import METHODS
 
-COLOURS = {
-    "from scratch": BLACK,
-    "pixels, nearest": PURPLE,
-    "new head only": ORANGE,
-    "whole network": BLUE,
-    "features, nearest": GREEN,
-    "MAML": RED,
-}
+CONTENDERS = (
+    "from scratch", "pixels, nearest", "new head only",
+    "whole network", "features, nearest", "MAML",
+)  # fmt: skip
 
 
 def roads() -> Figure:
     """Draw what each of the three roads does with the old characters and with a new task."""
     rows = (
-        ("from scratch", BLACK, "nothing", "gradient steps\non the support set"),
-        ("transfer", BLUE, "learn to name all of them\n(pre-training)",
+        ("from scratch", GREEN, "nothing", "gradient steps\non the support set"),
+        ("transfer", RED, "learn to name all of them\n(pre-training)",
          "new last layer, then gradient\nsteps on the support set"),
-        ("meta-learning", RED, "practise episodes: steps on a\nsupport set, judged on queries",
+        ("meta-learning", BLUE, "practise episodes: steps on a\nsupport set, judged on queries",
          "gradient steps\non the support set"),
     )  # fmt: skip
     figure, axes = subplots(figsize=(7, 3.4))
@@ -67,10 +64,10 @@ def search(curves: dict[str, Tensor], level: float, shots: int, rate: float, ste
     figure, axes = subplots()
     for name, curve in curves.items():
         label = f"{name}: {100 * curve[steps]:.0f} %"
-        axes.plot(100 * curve.cpu(), color=COLOURS[name], marker="o", markersize=3, label=label)
+        axes.plot(100 * curve.cpu(), color=METHODS[name], marker="o", markersize=3, label=label)
     name = "features, nearest"
     label = f"{name}: {100 * level:.0f} %"
-    axes.axhline(100 * level, color=COLOURS[name], linestyle="--", linewidth=1.2, label=label)
+    axes.axhline(100 * level, color=METHODS[name], linestyle="--", linewidth=1.2, label=label)
     axes.axvline(steps, color=BLACK, linewidth=6, alpha=0.12)
     plural = "s" * (shots > 1)
     axes.set(
@@ -87,32 +84,14 @@ def search(curves: dict[str, Tensor], level: float, shots: int, rate: float, ste
     )
 
 
-def standings(results: dict[int, dict[str, Estimate]]) -> Figure:
-    """Draw, a panel for each number of shots, every contender's accuracy and its interval."""
-    figure, row = subplots(1, len(results), figsize=(7, 2.9), sharey=True)
-    for axes, (shots, estimates) in zip(row, results.items(), strict=True):
-        for place, (name, (mean, half)) in enumerate(estimates.items()):
-            axes.errorbar(
-                100 * mean, -place, xerr=100 * half, fmt="o", color=COLOURS[name], capsize=3
-            )
-        axes.set(xlabel="accuracy on new characters (%)", title=f"{shots} shot{'s' * (shots > 1)}")
-    row[0].set_yticks([-place for place in range(len(estimates))], list(estimates))
-    words = "; ".join(
-        f"{shots} shot{'s' * (shots > 1)}: "
-        + ", ".join(f"{name} {100 * mean:.0f} %" for name, (mean, _) in estimates.items())
-        for shots, estimates in results.items()
-    )
-    return describe(figure, f"Accuracy of each contender with its 95 % interval. {words}.")
-
-
 def wave_errors(panels: dict[str, dict[str, list[Estimate]]]) -> Figure:
     """Draw errors after 0, 1, … steps, a panel for each family of waves, a curve for each start."""
     figure, row = subplots(1, len(panels), figsize=(7, 3.1), sharey=True)
     for axes, (title, curves) in zip(row, panels.items(), strict=True):
-        for colour, (name, points) in zip((BLACK, BLUE, RED), curves.items(), strict=True):
+        for name, points in curves.items():
             means = torch.tensor([point.mean for point in points])
             half = torch.tensor([point.interval for point in points])
-            steps = range(len(points))
+            steps, colour = range(len(points)), METHODS[name]
             axes.plot(steps, means, color=colour, marker="o", markersize=3, label=name)
             axes.fill_between(steps, means - half, means + half, color=colour, alpha=0.2)
         axes.set(xlabel="gradient steps on 5 points", title=title)

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from torch import Tensor
 
-from meta_lib.figures import BLACK, BLUE, GREEN, RED, describe, subplots
+from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, describe, shades, subplots
 from meta_lib.gated_optimizer import gated_update
 from meta_lib.lstm_optimizer import preprocess
 
@@ -97,34 +97,34 @@ def seen(p: float = 10.0) -> Figure:
     figure, (left, right) = subplots(1, 2, figsize=(7, 3.2))
     sizes = torch.logspace(-7, 2, 400)
     pair = preprocess(sizes, p)
-    left.plot(sizes, pair[:, 0], label="first: size")
-    left.plot(sizes, pair[:, 1], label="second: sign")
+    left.plot(sizes, pair[:, 0], color=BLUE, label="first: size")
+    left.plot(sizes, pair[:, 1], color=RED, label="second: sign")
     left.axvline(math.exp(-p), color=BLACK, linestyle=":", linewidth=1)
     left.set(xscale="log", xlabel="gradient g > 0", ylabel="what the LSTM is given")
     left.legend()
     near = torch.linspace(-3, 3, 601) * math.exp(-p)
     pair = preprocess(near, p)
-    right.plot(near * 1e5, pair[:, 0])
-    right.plot(near * 1e5, pair[:, 1])
+    right.plot(near * 1e5, pair[:, 0], color=BLUE)
+    right.plot(near * 1e5, pair[:, 1], color=RED)
     for edge in (-math.exp(-p), math.exp(-p)):
         right.axvline(edge * 1e5, color=BLACK, linestyle=":", linewidth=1)
-    right.set(xlabel="gradient g, in units of 1e-5")
+    right.set(xlabel="gradient g, in units of 10⁻⁵")
     return describe(
         figure,
         "The preprocessed gradient. Left, on a logarithmic axis: above e⁻¹⁰ the first number is a "
         "straight line and the second is 1; below, the first stays at -1 and the second falls to "
-        "0. Right, around zero: both are continuous, with kinks at ± 4.5e-5.",
+        "0. Right, around zero: both are continuous, with kinks at ± 4.5 · 10⁻⁵.",
     )
 
 
 def horizons(rates: Tensor, ends: dict[int, Tensor], best: dict[int, float]) -> Figure:
-    """Draw the loss after T steps, as a share of the first loss, against a constant rate."""
+    """Draw the loss after each of three horizons T, a share of the first, against a fixed rate."""
     figure, axes = subplots()
-    for number, (horizon, values) in enumerate(ends.items()):
+    for colour, (horizon, values) in zip(shades(len(ends)), ends.items(), strict=True):
         label = "1 step" if horizon == 1 else f"{horizon} steps"
-        axes.plot(rates, values.clamp(max=1e3), color=f"C{number}", label=label)
+        axes.plot(rates, values.clamp(max=1e3), color=colour, label=label)
         lowest = values[(rates - best[horizon]).abs().argmin()]
-        axes.plot(best[horizon], lowest, "o", color=f"C{number}")
+        axes.plot(best[horizon], lowest, "o", color=colour)
     axes.set(
         xlabel="rate α", ylabel="loss after T steps / first loss", yscale="log", ylim=(1e-4, 3)
     )
@@ -136,10 +136,11 @@ def horizons(rates: Tensor, ends: dict[int, Tensor], best: dict[int, float]) -> 
 
 
 def learned_rates(runs: dict[str, list[float]], best: float) -> Figure:
-    """Draw a rate over the iterations of its meta-training."""
+    """Draw a rate over the iterations of its meta-trainings."""
     figure, axes = subplots(figsize=(7, 3.2))
-    for number, (label, rates) in enumerate(runs.items()):
-        axes.plot(rates, color=f"C{number}", label=label)
+    colours = (BLUE, PURPLE, ORANGE, GREEN)  # the first with second derivatives, then without
+    for colour, (label, rates) in zip(colours, runs.items(), strict=False):
+        axes.plot(rates, color=colour, label=label)
     axes.axhline(best, color=BLACK, linestyle=":", label="best rate")
     axes.set(xlabel="meta-iteration", ylabel="rate α")
     axes.legend()

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
+from meta_lib.figures.methods import colours
 
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE)
 MARKERS = "osv^D"
@@ -254,8 +255,9 @@ def compare(support: Tensor, query: Tensor, readings: dict, scores: dict, title:
     for digit, axes in enumerate(rows[1]):
         read = [int(labels[digit]) for labels in readings.values()]
         axes.set_xlabel("  ".join(map(str, read)), fontsize=9)
-    for place, value in enumerate(scores.values()):
-        bars.barh(place, 100 * value, color=COLOURS[place], height=0.6)
+    colour = colours(scores)
+    for place, (name, value) in enumerate(scores.items()):
+        bars.barh(place, 100 * value, color=colour[name], height=0.6)
         bars.text(100 * value + 1, place, f"{100 * value:.0f} %", va="center")
     bars.set(xlim=(0, 108), xlabel="accuracy, %")
     bars.set_yticks(range(len(scores)), list(scores))
@@ -274,12 +276,13 @@ def compare(support: Tensor, query: Tensor, readings: dict, scores: dict, title:
 
 
 def _shots(axes: Axes, methods: dict, ticks: list[int]) -> None:
-    for (name, estimates), colour, marker in zip(methods.items(), COLOURS, MARKERS, strict=False):
+    colour = colours(methods)
+    for (name, estimates), marker in zip(methods.items(), MARKERS, strict=False):
         mean = [100 * each.mean for each in estimates.values()]
         half = [100 * each.interval for each in estimates.values()]
         axes.errorbar(
-            list(estimates), mean, half, color=colour, marker=marker, markersize=4, capsize=2,
-            label=name,
+            list(estimates), mean, half, color=colour[name], marker=marker, markersize=4,
+            capsize=2, label=name,
         )  # fmt: skip
     axes.set(xscale="log", xlabel="labels per class, K", ylim=(0, 102))
     axes.set_xticks(ticks, map(str, ticks))

@@ -10,14 +10,12 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.optim import Optimizer
 
-from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe, subplots
+from meta_lib.figures import BLACK, BLUE, ORANGE, describe, shades, subplots
+from meta_lib.figures.methods import METHODS
 from meta_lib.lstm_optimizer import LSTMOptimizer, Rule, TaskLosses
 from meta_lib.rivals.baselines import BASELINES, descend
 from meta_lib.torch_optimizer import Learned
 
-COLOURS = {
-    "LSTM": BLUE, "SGD": BLACK, "momentum": SKY, "NAG": GREEN, "RMSprop": PURPLE, "Adam": RED,
-}  # fmt: skip
 DASHES = {"LSTM": "-", "SGD": "--", "momentum": "-.", "RMSprop": ":", "Adam": "-"}
 
 
@@ -91,7 +89,7 @@ def paths(
     makers |= {each: partial(BASELINES[each], lr=rate) for each, rate in rates.items()}
     for each, make in makers.items():
         path, losses = walk(make, loss, theta, steps)
-        style = {"color": COLOURS[each], "linestyle": DASHES[each], "linewidth": 1.6}
+        style = {"color": METHODS[each], "linestyle": DASHES[each], "linewidth": 1.6}
         plane.plot(*path.T, **style)
         side.plot(losses.clamp(min=1e-6), **style, label=each)
     plane.plot(*theta[0].cpu(), "o", color=BLACK, markersize=8)
@@ -129,8 +127,8 @@ def step_sizes(
     figure, (axes, near) = subplots(1, 2, figsize=(7, 3.5), width_ratios=(3, 2))
     sizes = torch.logspace(-7, 2, 73)
     updates = constant_gradient(optimizer, sizes, max(moments))
-    for number, moment in enumerate(moments):
-        axes.plot(sizes, updates[moment - 1], color=f"C{number}", label=f"step {moment}")
+    for moment, colour in zip(moments, shades(len(moments)), strict=True):
+        axes.plot(sizes, updates[moment - 1], color=colour, label=f"step {moment}")
     axes.plot(sizes, rate * sizes, color=BLACK, linestyle="--", label=f"SGD, α = {rate}")
     axes.axvline(math.exp(-10), color=BLACK, linestyle=":", linewidth=1)
     axes.set(
@@ -139,14 +137,14 @@ def step_sizes(
     axes.legend(fontsize=8.5, loc="upper left")
     both = torch.linspace(-1, 1, 81)
     updates = constant_gradient(optimizer, both, max(moments))
-    for number, moment in enumerate(moments):
-        near.plot(both, updates[moment - 1], color=f"C{number}")
+    for moment, colour in zip(moments, shades(len(moments)), strict=True):
+        near.plot(both, updates[moment - 1], color=colour)
     near.plot(both, rate * both, color=BLACK, linestyle="--")
     near.axhline(0, color=BLACK, linewidth=0.6)
     near.set(xlabel="gradient g, both signs")
     return describe(
         figure,
-        "The learned step against a constant gradient. Left, gradients from 1e-7 to 100 on a "
+        "The learned step against a constant gradient. Left, gradients up to 100 on a "
         "logarithmic axis: the step grows slowly with the logarithm of the gradient, far from the "
         "line of SGD. Right, gradients from -1 to 1: nearly a step function that follows the sign.",
     )

@@ -97,7 +97,7 @@ def fit(
 def steps_and_curvature(
     rates: Sequence[float], losses: Sequence[float], limit: float, start: float
 ) -> Figure:
-    """Draw the support loss after the inner steps against α, and the limit 2/λ_max."""
+    """Draw the support loss after the inner steps against α, and `limit`, 2 over the largest λ."""
     figure, axes = subplots(figsize=(7, 3.4))
     shown = np.clip(np.nan_to_num(losses, nan=TOP, posinf=TOP), 1e-6, TOP)
     axes.loglog(rates, shown, "o-", color=BLUE, markersize=3, label="support loss after 10 steps")
@@ -106,7 +106,7 @@ def steps_and_curvature(
         rate = factor * limit / 2
         name = rf"${factor}/\lambda_{{\max}}$ = {rate:.4f}"
         axes.axvline(rate, color=colour, linestyle="--", label=name)
-    axes.set(xlabel="inner learning rate α", ylabel="mean squared error", ylim=(None, 2 * TOP))
+    axes.set(xlabel="inner learning rate α", ylabel="mean squared error", ylim=(None, TOP / 2))
     axes.legend(fontsize=8, frameon=False)
     worse = next((r for r, value in zip(rates, losses, strict=True) if not value < start), None)
     words = f"about {worse:.2g}" if worse else "no rate tried"
@@ -114,5 +114,5 @@ def steps_and_curvature(
         figure,
         "Support loss of one wave after ten inner steps against α, on logarithmic scales: it falls "
         f"at first, then climbs steeply. It is above the starting loss {start:.2g} from {words} "
-        f"on; a vertical line marks 2/λ_max = {limit:.4f}.",
+        f"on; a vertical line marks 2 over the largest curvature, {limit:.4f}.",
     )

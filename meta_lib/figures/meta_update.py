@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, describe, subplots
+from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
 
 HIGHEST = 10.5
 WIDEST = 1e6
@@ -34,7 +34,7 @@ def dial(
     grid = np.linspace(-3, 4, 301)
     figure, (left, right) = subplots(1, 2, figsize=(7, 3.5))
     ends = []
-    for task, colour in enumerate((BLUE, ORANGE)):
+    for task, colour in enumerate((GREEN, ORANGE)):
         height = _visible(0.5 * a[task] * (grid - c[task]) ** 2)
         left.plot(
             grid, height, color=colour, label=f"task {task + 1}: a = {a[task]:g}, c = {c[task]:g}"
@@ -52,10 +52,10 @@ def dial(
     before = (0.5 * a[:, None] * (grid - c[:, None]) ** 2).sum(0)
     after = (0.5 * (a * shrink**2)[:, None] * (grid - c[:, None]) ** 2).sum(0)
     right.plot(grid, _visible(before), color=BLACK, linestyle="--", label="before adaptation")
-    right.plot(grid, _visible(after), color=GREEN, label="after adaptation: the meta-loss")
+    right.plot(grid, _visible(after), color=BLUE, label="after adaptation: the meta-loss")
     rest = {
         "joint training": (a @ c / a.sum(), "s", BLACK, before),
-        "MAML": ((a * shrink**2) @ c / (a * shrink**2).sum(), "o", GREEN, after),
+        "MAML": ((a * shrink**2) @ c / (a * shrink**2).sum(), "o", BLUE, after),
     }
     if abs((a * shrink).sum()) > 1e-9:
         rest["first-order"] = ((a * shrink) @ c / (a * shrink).sum(), "^", PURPLE, after)
@@ -79,10 +79,14 @@ def dial(
 
 
 def step_sizes(h: Sequence[float], curves: dict[str, Sequence[float]]) -> Figure:
-    """Draw how far each formula (by name) is from the finite differences of width h."""
+    """Draw how far each of three formulas (by name) is from the finite differences of width h.
+
+    The first is MAML's, the last the first-order rule's.
+    """
     figure, axes = subplots(figsize=(7, 3.6))
-    for (name, errors), marker in zip(curves.items(), "osv^", strict=False):
-        axes.loglog(h, errors, marker=marker, markersize=4, label=name)
+    looks = zip(curves.items(), (BLUE, RED, PURPLE), "osv", strict=True)
+    for (name, errors), colour, marker in looks:
+        axes.loglog(h, errors, color=colour, marker=marker, markersize=4, label=name)
     axes.set(xlabel="width h of the finite difference", ylabel="relative difference")
     axes.set_ylim(top=100)
     axes.legend(ncol=len(curves), loc="upper center", frameon=False)
@@ -95,14 +99,14 @@ def step_sizes(h: Sequence[float], curves: dict[str, Sequence[float]]) -> Figure
         figure,
         "Relative difference between three formulas for the meta-gradient and central finite "
         f"differences, against the width h from {h[0]:.0e} to {h[-1]:.0e}, both on logarithmic "
-        f"scales. At h = {h[middle]:.0e}: {ends}. Only the right formula falls into a valley.",
+        f"scales. At h = {h[middle]:.0e}: {ends}. Only the correct formula falls into a valley.",
     )
 
 
 def bowls(
     H: ArrayLike, c: ArrayLike, phi: ArrayLike, alpha: float, beta: float, steps: int
 ) -> Figure:
-    """Draw inner paths on two bowls ½ (θ - c)ᵀ H (θ - c), the pulls on φ, and the outer paths.
+    """Draw inner paths on two bowls ½ (θ - c)⊤ H (θ - c), the pulls on φ, and the outer paths.
 
     H is (2, 2, 2), c is (2, 2) and φ is (2,). Pulls are downhill: -β times the gradient of a task.
     The gradients are added up over the tasks, as in the formula.
@@ -113,7 +117,7 @@ def bowls(
     x, y = np.meshgrid(np.linspace(-3, 3, 81), np.linspace(-2.6, 2.6, 81))
     sheet = np.stack([x, y], axis=-1)
     full, first = np.zeros(2), np.zeros(2)
-    for task, colour in enumerate((BLUE, ORANGE)):
+    for task, colour in enumerate((GREEN, ORANGE)):
         offset = sheet - c[task]
         height = 0.5 * np.einsum("...i,ij,...j->...", offset, H[task], offset)
         left.contour(x, y, height, levels=(0.15, 0.6, 1.4, 2.5), colors=colour, alpha=0.3)
@@ -127,10 +131,10 @@ def bowls(
         pull = np.linalg.matrix_power(J[task], steps) @ slope
         first, full = first + slope, full + pull
         _arrow(left, path[-1], -beta * slope, PURPLE)
-        _arrow(left, path[-1], -beta * pull, GREEN)
+        _arrow(left, path[-1], -beta * pull, BLUE)
     go, go_first = phi - beta * full, phi - beta * first
     left.plot(*phi, "o", color=BLACK, markersize=7, zorder=5)
-    left.plot(*go, "o", color=GREEN, markersize=9, zorder=5)
+    left.plot(*go, "o", color=BLUE, markersize=9, zorder=5)
     left.plot(*go_first, "^", color=PURPLE, markersize=9, zorder=5)
     left.set(xlabel="first coordinate", ylabel="second coordinate")
     left.set_title(f"α = {alpha:.2g}, {steps} inner step(s)", fontsize=10)
@@ -143,7 +147,7 @@ def bowls(
     levels = meta.min() + (np.percentile(meta, 70) - meta.min()) * np.array([0.03, 0.12, 0.3, 0.6])
     right.contour(x, y, meta, levels=levels, colors=BLACK, alpha=0.3)
     ends = {}
-    for name, power, colour, marker in (("MAML", 2, GREEN, "o"), ("first-order", 1, PURPLE, "^")):
+    for name, power, colour, marker in (("MAML", 2, BLUE, "o"), ("first-order", 1, PURPLE, "^")):
         pulls = np.stack([H[i] @ np.linalg.matrix_power(J[i], power * steps) for i in range(2)])
         path = [phi]
         for _ in range(60):
@@ -161,9 +165,9 @@ def bowls(
     right.set_title(f"60 meta-updates, β = {beta:.2g}", fontsize=10)
     figure.legend(
         handles=[
-            Line2D([], [], color=BLUE, marker="o", markersize=4, label="task 1: φ to θ′"),
+            Line2D([], [], color=GREEN, marker="o", markersize=4, label="task 1: φ to θ′"),
             Line2D([], [], color=ORANGE, marker="o", markersize=4, label="task 2: φ to θ′"),
-            Line2D([], [], color=GREEN, marker="o", linewidth=3, label="MAML's pull, next φ"),
+            Line2D([], [], color=BLUE, marker="o", linewidth=3, label="MAML's pull, next φ"),
             Line2D([], [], color=PURPLE, marker="^", linewidth=3, label="first-order's"),
         ],
         loc="outside lower center", ncol=4, fontsize=8, frameon=False,

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, RED, describe, subplots
 
-LANES = {"metric": BLUE, "initialisation": GREEN, "update rule": RED, "memory, context": ORANGE}
+LANES = {"metric": ORANGE, "initialisation": BLUE, "update rule": RED, "memory, context": GREEN}
 
 
 def timeline(works: dict[str, Sequence[str]]) -> Figure:

@@ -11,16 +11,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from meta_lib.evaluation import estimate
-from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, RED, describe, subplots
+from meta_lib.figures import BLACK, BLUE, RED, describe, subplots
+from meta_lib.figures.methods import METHODS, colours
 from meta_lib.tasks.episodes import Episode, ImageSet
 
-COLOURS = {
-    "pixels": BLACK,
-    "from scratch": ORANGE,
-    "Siamese": BLUE,
-    "MAML": RED,
-    "classifier": GREEN,
-}
 MARKERS = {"pixels": "s", "from scratch": "D", "Siamese": "o", "MAML": "^", "classifier": "v"}
 LETTERS = "ABCDEFGHIJKLMNOPQRST"
 
@@ -78,7 +72,7 @@ def differences(of: str, accuracies: dict[str, Tensor]) -> Figure:
         apart = 100 * sum(estimate(accuracies[each]).interval ** 2 for each in (of, name)) ** 0.5
         row[0].errorbar(mean, -height, xerr=apart, color="0.7", capsize=3, fmt="none")
         row[0].errorbar(
-            mean, -height - 0.22, xerr=interval, fmt=MARKERS[name], color=COLOURS[name], capsize=3
+            mean, -height - 0.22, xerr=interval, fmt=MARKERS[name], color=METHODS[name], capsize=3
         )
         words.append(f"{name} {mean:+.1f} ± {interval:.1f}, unpaired ± {apart:.1f}")
     row[0].axvline(0, color=BLACK, linestyle=":")
@@ -89,7 +83,7 @@ def differences(of: str, accuracies: dict[str, Tensor]) -> Figure:
     shift = np.random.default_rng(0).uniform(-1, 1, (2, len(accuracies[of])))
     row[1].scatter(
         100 * accuracies[name].cpu() + shift[0], 100 * accuracies[of].cpu() + shift[1],
-        s=8, color=COLOURS[of], alpha=0.5,
+        s=8, color=METHODS[of], alpha=0.5,
     )  # fmt: skip
     row[1].plot([0, 100], [0, 100], color=BLACK, linestyle=":")
     row[1].set(xlabel=f"{name}, accuracy in %", ylabel=f"{of}, accuracy in %")
@@ -156,10 +150,13 @@ def _mixed(count: int) -> list[int]:
 def over_shots(curves: dict[str, list], shots: list[int], ways: int) -> Figure:
     """Draw accuracy with its interval against shots; curves hold (mean, interval) by name."""
     figure, axes = subplots(figsize=(7, 3.6))
+    colour = colours(curves)
     for place, (name, rows) in enumerate(curves.items()):
         means, halves = (100 * np.array(each) for each in zip(*rows, strict=True))
-        style = "-" if place % 2 == 0 else "--"
-        axes.errorbar(shots, means, halves, fmt=f"o{style}", markersize=4, capsize=2, label=name)
+        axes.errorbar(
+            shots, means, halves, fmt=("o-", "o--")[place % 2],
+            color=colour[name], markersize=4, capsize=2, label=name,
+        )  # fmt: skip
     axes.axhline(100 / ways, color=BLACK, linestyle=":", linewidth=1)
     axes.set(xscale="log", ylim=(0, 102), xlabel="shots K", ylabel="accuracy, %")
     axes.set_xticks(shots, shots)

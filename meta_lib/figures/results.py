@@ -6,7 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from meta_lib.evaluation import Estimate
-from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
+from meta_lib.figures import BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
+from meta_lib.figures.lstm_optimizer import DASHES
+from meta_lib.figures.methods import colours
 
 Pair = tuple[Estimate, Estimate]
 """Ours and the paper's."""
@@ -15,14 +17,17 @@ Pair = tuple[Estimate, Estimate]
 def race(curves: dict[str, Sequence[float]], cut: float = 1e-5) -> Figure:
     """Draw the mean losses of the learned optimizer and its rivals, on a logarithmic axis."""
     figure, axes = subplots(figsize=(7, 3.4))
+    colour = colours(curves)
     for name, losses in curves.items():
-        learned = name == "learned"
         axes.plot(
-            np.maximum(np.array(losses, dtype=float), cut), label=name,
-            color=BLACK if learned else None, linewidth=2.4 if learned else 1.2,
+            np.maximum(np.array(losses, dtype=float), cut / 10),
+            label="LSTM" if name == "learned" else name,
+            color=colour[name], linestyle=DASHES.get(name, "-"),
+            linewidth=2.4 if name == "learned" else 1.2,
         )  # fmt: skip
-    axes.set(xlabel="step", ylabel="mean loss", yscale="log")
-    axes.legend(ncols=2)
+    # What falls below the cut leaves the picture.
+    axes.set(xlabel="step", ylabel="mean loss", yscale="log", ylim=(cut, None))
+    axes.legend(ncols=2, loc="lower right")
     ends = ", ".join(f"{name} {losses[-1]:.2g}" for name, losses in curves.items())
     return describe(figure, f"Mean losses along the way; at the end: {ends}.")
 
@@ -48,8 +53,8 @@ def beside(
             axes.annotate(f"{error:.1f}", (error, place), (0, 5), textcoords="offset points",
                           ha="center", fontsize=8)  # fmt: skip
         axes.set(yticks=list(places), yticklabels=list(rows), ylim=(-0.6, len(rows) - 0.3))
-    colours = [GREEN, ORANGE, RED, PURPLE]
-    for colour, (name, error) in zip(colours, published.items(), strict=True):
+    lines = (GREEN, ORANGE, RED, PURPLE)
+    for colour, (name, error) in zip(lines, published.items(), strict=True):
         top.axvline(error, color=colour, linestyle="--", label=f"{name}, {error} %")
     for place, (_, (error, interval)) in zip(places, others.values(), strict=True):
         low.errorbar(error, place - 0.15, xerr=interval, fmt="D", color=RED, markersize=4,

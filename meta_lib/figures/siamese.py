@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from torch import Tensor
 
-from meta_lib.figures import BLUE, GREEN, ORANGE, PURPLE, RED, SKY, describe, subplots
+from meta_lib.figures import BLUE, ORANGE, RED, describe, subplots
+from meta_lib.figures.methods import CLASSES
 from meta_lib.figures.similarity import draw_pair
 from meta_lib.siamese import Pairs
 
-COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY)
 MARKERS = "os^DvP"
 
 
@@ -103,7 +103,7 @@ def pair_of_characters(
     """
     figure, axes = subplots(figsize=(6, 4.8))
     for k, drawings in enumerate(features):
-        sign = {"marker": MARKERS[k % 6], "color": COLOURS[k % 6], "linestyle": ""}
+        sign = {"marker": MARKERS[k % 6], "color": CLASSES[k % 6], "linestyle": ""}
         axes.plot(*drawings.T, alpha=0.6, **sign)
         axes.plot(*drawings[support].T, markersize=11, fillstyle="none", mew=2.5, **sign)
     one, two = (features[chosen].tolist() for chosen in pair)
@@ -129,7 +129,7 @@ def learnt_plane(
     """Draw embeddings in the plane, (classes, drawings, 2), and the distances of their pairs."""
     figure, (left, right) = subplots(1, 2, figsize=(7.5, 3.6), width_ratios=(1.2, 1))
     for k, drawings in enumerate(places):
-        left.plot(*drawings.T, MARKERS[k], color=COLOURS[k], markersize=5)
+        left.plot(*drawings.T, MARKERS[k], color=CLASSES[k], markersize=5)
     left.set(xlabel="feature 1", ylabel="feature 2", aspect="equal", adjustable="datalim")
     bins = torch.linspace(0, max(margin, different.max().item()), 30).tolist()
     for values, label, colour in ((similar, "similar", BLUE), (different, "different", RED)):

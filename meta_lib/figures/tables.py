@@ -12,6 +12,7 @@ from meta_lib.evaluation import Estimate
 
 # As wide as a digit, so that what lacks one still stands under its like.
 FIGURE_SPACE = "\u2007"
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def show_table(
@@ -41,6 +42,12 @@ def show_table(
         },
         raw=True,
     )
+
+
+def scientific(value: float, digits: int = 1) -> str:
+    """Return a number as text with a power of ten, "2.6 · 10⁻⁸"."""
+    factor, exponent = f"{value:.{digits}e}".split("e")
+    return f"{factor.replace('-', '−')} · 10{str(int(exponent)).translate(RAISED)}"
 
 
 def _is_number(value: object) -> bool:

@@ -87,8 +87,8 @@ def many_waves(x: Tensor, waves: Tensor, single: Tensor, mean: Tensor) -> Figure
     for number, wave in enumerate(waves.squeeze(-1).cpu()):
         label = "waves of the training tasks" if number == 0 else None
         axes.plot(x, wave, color=BLACK, alpha=0.25, linewidth=0.8, label=label)
-    axes.plot(x, single.flatten().cpu(), color=BLUE, linewidth=2.5, label="one model for all waves")
-    axes.plot(x, mean.flatten().cpu(), color=ORANGE, linestyle="--", label="mean of all waves")
+    axes.plot(x, single.flatten().cpu(), color=RED, linewidth=2.5, label="one model for all waves")
+    axes.plot(x, mean.flatten().cpu(), color=BLACK, linestyle="--", label="mean of all waves")
     axes.set(xlabel="input x", ylabel="output y", ylim=(-6.5, 5.3))
     axes.legend(ncols=3, loc="lower center", fontsize=9)
     return describe(
@@ -108,8 +108,8 @@ def two_answers(x: Tensor, truth: Tensor, task: Episode, single: Tensor, adapted
     x = x.flatten().cpu()
     for number, axes in enumerate(row):
         axes.plot(x, truth[number].cpu(), color=BLACK, linewidth=1, label="the wave")
-        axes.plot(x, single.cpu(), color=BLUE, linestyle=":", label="one model for all")
-        axes.plot(x, adapted[number].cpu(), color=RED, label="a learner, after its step")
+        axes.plot(x, single.cpu(), color=RED, linestyle=":", label="one model for all")
+        axes.plot(x, adapted[number].cpu(), color=BLUE, label="a learner, after its step")
         axes.plot(
             task.support_x[number].cpu(), task.support_y[number].cpu(), "o", color=ORANGE,
             label="support points",
@@ -145,7 +145,7 @@ def by_classes(
     for style, (name, level) in zip(("--", ":"), lines.items(), strict=False):
         axes.axhline(100 * level, color=BLACK, linestyle=style, linewidth=1, label=name)
     axes.set(
-        xscale="log", xlabel="classes in meta-training", ylabel="query accuracy (%)",
+        xscale="log", xlabel="classes in meta-training", ylabel="query accuracy, %",
         ylim=(0, 103), xticks=counts, xticklabels=counts, title=note,
     )  # fmt: skip
     axes.minorticks_off()

@@ -78,6 +78,7 @@ class MovingFigure(anywidget.AnyWidget):
     def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
         data, metadata = bundle(self.still())
         self.description = data["text/plain"]
+        metadata["image/png"].pop("narrow", None)  # where a page is narrow, the figure moves
         view = super()._repr_mimebundle_(**options)
         view, more = view if isinstance(view, tuple) else (view or {}, {})
         return view | data, more | metadata

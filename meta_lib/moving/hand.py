@@ -63,7 +63,7 @@ class Hand(MovingFigure):
     named; `pad` says which of the six is on the drawing pad, 0 to 4 or 5 for the query.
     """
 
-    parts = ("hand_network.js",)
+    parts = ("pad.js", "hand_network.js")
     shared = ("support", "query", "ways", "pad")
     support = traitlets.List(EXAMPLES[:5]).tag(sync=True)
     query = traitlets.List(QUERY).tag(sync=True)

@@ -1,9 +1,7 @@
 // From the strokes of a drawing to its picture, and from there to its embedding.
-// A drawing is a list of strokes, a stroke a list x, y, x, y, … of whole numbers from 0 to 63.
+// A drawing is as in pad.js.
 
-const PAPER = 63, SIDE = 28, LONGEST = 17, INK = 0.9, WIDTH = 0.55;
-
-const pointsOf = (stroke) => Array.from({ length: stroke.length >> 1 }, (_, i) => [stroke[2 * i], stroke[2 * i + 1]]);
+const SIDE = 28, LONGEST = 17, INK = 0.9, WIDTH = 0.55;
 
 // The drawing as ink on paper, 28 × 28, with the size and the shade of Omniglot's characters.
 export function picture(drawing) {

@@ -118,10 +118,11 @@ let figures = 0;
 
 // `height` is that of the drawing, a number or a function of its width, and must not depend on the
 // state: nothing may jump. Nor may the read-out grow: it has room for `words` letters, or for twice
-// as many as it has at the start. On a phone the drawing stays in view above its controls.
-function figure(model, el, { hint, controls = [], height = 320, words, draw }) {
+// as many as it has at the start. A figure that `asks` does nothing before a button is pressed:
+// its controls come first. On a phone the drawing stays in view above its controls.
+function figure(model, el, { hint, controls = [], height = 320, words, draw, asks = false }) {
   const id = `moving-${(figures += 1)}-${Math.random().toString(36).slice(2, 7)}`;
-  const root = tag("div", { class: "moving", role: "group", "data-lm-suppress-shortcuts": "true" }, el);
+  const root = tag("div", { class: asks ? "moving asks" : "moving", role: "group", "data-lm-suppress-shortcuts": "true" }, el);
   // JupyterLab would take the keys for itself, the arrows too.
   root.addEventListener("keydown", (event) => event.stopPropagation());
   root.setAttribute("aria-label", model.get("description") || here(hint));

@@ -34,20 +34,27 @@ class LearnPlane(MovingFigure):
     """A Siamese network with two outputs, trained in the page, and where new characters lie.
 
     `margin`, `measure`, `similar` (the share of similar pairs) and `beta` may change while it
-    learns. The training goes on until iteration `goal`; with `seed` 0 it is the same one
-    everywhere, and `train` of this module repeats it in Python. Where there is a kernel, `phi` is
-    what the page has found when it rests.
+    learns; `shots` is how many drawings of each character the answers come from. The training goes
+    on until iteration `goal`; with `seed` 0 it is the same one everywhere, and `train` of this
+    module repeats it in Python. `own` are up to three symbols of the reader's, drawn as those of
+    `moving.hand.Hand`, and `pad` says which of them is on the pad, from 1; with 0 the loss stands
+    in its place. Where there is a kernel, `phi` is what the page has found when it rests.
     """
 
-    parts = ("learning.js", "learn_siamese.js")
-    shared = ("margin", "measure", "similar", "beta", "iterations", "seed", "goal")
+    parts = ("pad.js", "learning.js", "learn_siamese.js")
+    shared = (
+        "margin", "measure", "similar", "beta", "shots", "iterations", "seed", "goal", "own", "pad",
+    )  # fmt: skip
     margin = traitlets.Float(1.0, min=0.01).tag(sync=True)
     measure = traitlets.Enum(list(MEASURES), "Euclidean").tag(sync=True)
     similar = traitlets.Float(0.5, min=0, max=1).tag(sync=True)
     beta = traitlets.Float(0.01, min=0).tag(sync=True)
+    shots = traitlets.Int(1, min=1, max=5).tag(sync=True)
     iterations = traitlets.Int(600, min=1).tag(sync=True)
     seed = traitlets.Int(0, min=0).tag(sync=True)
     goal = traitlets.Int(0, min=0).tag(sync=True)
+    own = traitlets.List(traitlets.List()).tag(sync=True)
+    pad = traitlets.Int(0, min=0, max=3).tag(sync=True)
     found = traitlets.Bytes(help="φ of the page, 64 bits a weight").tag(sync=True)
 
     @property
@@ -89,16 +96,19 @@ def distances(places: Tensor, measure: str) -> tuple[Tensor, Tensor]:
     return D[same], D[~same]
 
 
-def accuracy(places: Tensor, measure: str) -> float:
+def accuracy(places: Tensor, measure: str, shots: int = 1) -> float:
     """Return the share of drawings whose nearest support drawing is of their character.
 
-    One drawing of each character is the support, and each of the 20 has its turn.
+    As many drawings in a row as there are `shots` are a character's support, and each of the 20
+    rows has its turn.
     """
-    flat, character = places.flatten(0, 1), torch.arange(len(places)).repeat_interleave(20)
+    drawings = places.shape[1]
+    flat, character = places.flatten(0, 1), torch.arange(len(places)).repeat_interleave(drawings)
     shares = []
-    for support in range(places.shape[1]):
-        D = MEASURES[measure](flat[:, None], places[:, support])
-        asked = torch.arange(len(flat)) % places.shape[1] != support
+    for first in range(drawings):
+        support = (first + torch.arange(shots)) % drawings
+        D = MEASURES[measure](flat[:, None, None], places[:, support]).amin(dim=-1)
+        asked = (torch.arange(len(flat)) - first) % drawings >= shots
         shares.append((D.argmin(dim=1).cpu() == character)[asked].double().mean())
     return torch.stack(shares).mean().item()
 

@@ -84,6 +84,7 @@ export default {
       first: () => ({ race: null, ends: [] }), live: ["arena"],
     });
     const end = figure(model, el, {
+      asks: true,
       hint: "Press Learn, and watch the thick line in the race: it flounders, then descends, then overtakes, or does not. Then let the rule loose where it has not practised.",
       height: (width) => (width < 560 ? 500 : 380),
       words: 450,

@@ -9,7 +9,7 @@ function learnSiamese() {
 
   // Characters from a seed, in the order of meta_lib.tasks.glyphs.
 
-  const POINTS = 40;
+  const POINTS = 40, THICK = 0.045, EDGE = 0.5 / SIDE, FILLS = 0.64;
   const BERNSTEIN = Array.from({ length: POINTS }, (_, i) => i / (POINTS - 1))
     .map((t) => [(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t ** 3]);
 
@@ -35,17 +35,30 @@ function learnSiamese() {
     const points = curve(controls), sides = [0, 1].map((axis) => points.filter((_, i) => i % 2 === axis));
     const low = sides.map((side) => Math.min(...side)), high = sides.map((side) => Math.max(...side));
     const most = Math.max(high[0] - low[0], high[1] - low[1]);
-    return controls.map((value, i) => 0.5 + (0.64 * (value - (low[i % 2] + high[i % 2]) / 2)) / most);
+    return controls.map((value, i) => 0.5 + (FILLS * (value - (low[i % 2] + high[i % 2]) / 2)) / most);
   }
 
-  // The first `drawn` drawings of character `number`, one after the other, from 0 (paper) to 1 (ink).
-  function character(number, drawn = DRAWERS) {
-    const { uniform, normal } = random(number), form = strokes(uniform), edge = 0.5 / SIDE;
+  // Drawing number `d` of `ink`, from 0 (paper) to 1 (ink): how near each pixel is to one of the points.
+  function drawn(points, thick, ink, d) {
+    for (let pixel = 0; pixel < PIXELS; pixel += 1) {
+      const u = ((pixel % SIDE) + 0.5) / SIDE, v = (Math.floor(pixel / SIDE) + 0.5) / SIDE;
+      let near = Infinity;
+      for (let i = 0; i < points.length; i += 2) {
+        const square = (points[i] - u) ** 2 + (points[i + 1] - v) ** 2;
+        if (square < near) near = square;
+      }
+      ink[d * PIXELS + pixel] = 1 / (1 + Math.exp((Math.sqrt(near) - thick) / EDGE));
+    }
+  }
+
+  // The first `count` drawings of character `number`, one after the other.
+  function character(number, count = DRAWERS) {
+    const { uniform, normal } = random(number), form = strokes(uniform);
     const controls = Array.from({ length: DRAWERS }, () => form.map((value) => value + 0.04 * normal()));
     const [turn, shear, wide, high] = Array.from({ length: 4 }, () => many(DRAWERS, normal));
     const shift = Array.from({ length: DRAWERS }, () => [0.05 * normal(), 0.05 * normal()]);
-    const thick = many(DRAWERS, () => 0.045 * Math.exp(0.2 * normal())), ink = new Float64Array(drawn * PIXELS);
-    for (let d = 0; d < drawn; d += 1) {
+    const thick = many(DRAWERS, () => THICK * Math.exp(0.2 * normal())), ink = new Float64Array(count * PIXELS);
+    for (let d = 0; d < count; d += 1) {
       const angle = (Math.PI / 180) * 12 * turn[d], slant = 0.15 * shear[d], cos = Math.cos(angle), sin = Math.sin(angle);
       const [sx, sy] = [Math.exp(0.1 * wide[d]), Math.exp(0.1 * high[d])];
       const points = curve(controls[d]);
@@ -54,16 +67,20 @@ function learnSiamese() {
         points[i] = x * cos * sx + y * (slant * cos - sin) * sy + 0.5 + shift[d][0];
         points[i + 1] = x * sin * sx + y * (slant * sin + cos) * sy + 0.5 + shift[d][1];
       }
-      for (let pixel = 0; pixel < PIXELS; pixel += 1) {
-        const u = ((pixel % SIDE) + 0.5) / SIDE, v = (Math.floor(pixel / SIDE) + 0.5) / SIDE;
-        let near = Infinity;
-        for (let i = 0; i < points.length; i += 2) {
-          const square = (points[i] - u) ** 2 + (points[i + 1] - v) ** 2;
-          if (square < near) near = square;
-        }
-        ink[d * PIXELS + pixel] = 1 / (1 + Math.exp((Math.sqrt(near) - thick[d]) / edge));
-      }
+      drawn(points, thick[d], ink, d);
     }
+    return ink;
+  }
+
+  // As many drawings of a reader's symbol, each a list of points from some hand: it fills the sheet as
+  // the characters do.
+  function symbol(hands) {
+    const ink = new Float64Array(hands.length * PIXELS);
+    hands.forEach((points, d) => {
+      const sides = [0, 1].map((axis) => points.map((point) => point[axis]));
+      const ends = sides.map((side) => [Math.min(...side), Math.max(...side)]), most = Math.max(1, ...ends.map(([low, high]) => high - low));
+      drawn(points.flatMap((point) => point.map((value, axis) => 0.5 + (FILLS * (value - (ends[axis][0] + ends[axis][1]) / 2)) / most)), THICK, ink, d);
+    });
     return ink;
   }
 
@@ -225,5 +242,5 @@ function learnSiamese() {
     return { done: state.done, failed: state.failed, phi: state.phi.slice(), curve: state.curve.slice(since), at };
   }
 
-  return { SIDE, PIXELS, FAMILIAR, NEW, DRAWERS, PAIRS, BLOCK, SIZE, room, character, characters, embed, distance, pairLoss, samplePairs, firstWeights, start, iterate, report };
+  return { SIDE, PIXELS, FAMILIAR, NEW, DRAWERS, PAIRS, BLOCK, SIZE, room, character, characters, symbol, embed, distance, pairLoss, samplePairs, firstWeights, start, iterate, report };
 }

@@ -105,6 +105,7 @@ export default {
       first: ({ seed }) => ({ phi: firstWeights(random(seed).uniform), unseen: NaN }),
     });
     const end = figure(model, el, {
+      asks: true,
       hint: "Press Learn, and watch the thick line: one step from φ makes your wave. Drag its crest meanwhile. Then change α or β and learn again.",
       height: (width) => (width < 560 ? 500 : 360),
       words: 450,

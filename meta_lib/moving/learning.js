@@ -77,8 +77,12 @@ const within = (value, low, high) => Math.min(Math.max(value, low), high);
 // names may change while it runs. `first(settings)` is what can be drawn before the first news.
 function follower(model, el, { learner, needed, settingsOf, first, live = [] }) {
   const now = { key: "", goal: 0, done: 0, failed: 0, curve: [], mixed: false, before: null, paint: () => {} };
-  let seen = true, inView = true;
+  let seen = true, inView = true, lookedOn = false;
   const goalOf = () => within(Math.round(model.get("goal")) || 0, 0, settingsOf(model).iterations);
+  // Another figure of the page may look on, and ask (together.js).
+  const tell = () => {
+    if (now.settings) document.dispatchEvent(new CustomEvent("learning-told", { detail: { name: model.get("name"), ...now } }));
+  };
   const told = ({ curve, ...news }) => {
     now.curve.push(...curve);
     Object.assign(now, news);
@@ -87,6 +91,7 @@ function follower(model, el, { learner, needed, settingsOf, first, live = [] }) 
     if (now.done > goalOf()) change(model, { goal: now.done });
     if (resting && model.get("kernel")) change(model, { found: new DataView(now.phi.slice().buffer) });
     if (resting || !still()) now.paint();
+    tell();
   };
   const worker = learning(learner, needed, told);
   const keyOf = (settings) => JSON.stringify({ ...settings, ...Object.fromEntries(live.map((name) => [name, 0])) });
@@ -95,6 +100,14 @@ function follower(model, el, { learner, needed, settingsOf, first, live = [] }) 
     if (now.curve.length) now.before = run;
     Object.assign(now, first(settings), { settings, key: keyOf(settings), done: 0, failed: 0, curve: [], mixed: false });
     worker.ask({ settings, goal: seen ? now.goal : 0 });
+    tell();
+  };
+  const ended = () => now.failed > 0 || now.done >= now.settings.iterations;
+  const again = () => {
+    now.goal = 0;
+    begin();
+    change(model, { goal: 0 });
+    now.paint();
   };
   const follow = () => {
     const settings = settingsOf(model), goal = goalOf(), asked = goal !== now.goal;
@@ -113,28 +126,33 @@ function follower(model, el, { learner, needed, settingsOf, first, live = [] }) 
   };
   const look = () => {
     const before = seen;
-    seen = inView && !document.hidden;
+    seen = (inView || lookedOn) && !document.hidden;
     if (seen !== before) worker.ask({ goal: seen ? now.goal : 0 });
   };
   const watch = new IntersectionObserver((entries) => { inView = entries.at(-1).isIntersecting; look(); });
   watch.observe(el);
   document.addEventListener("visibilitychange", look);
+  const asked = ({ detail: { values = {}, goal, anew, looks } }) => {
+    if (looks !== undefined) { lookedOn = looks; look(); tell(); }
+    if (anew || (goal && ended())) again();
+    const known = Object.entries(values).filter(([name]) => name in model.get("start"));
+    if (known.length) change(model, Object.fromEntries(known));
+    if (goal !== undefined) change(model, { goal: goal ? settingsOf(model).iterations : now.done });
+  };
+  document.addEventListener("learning-asked", asked);
   return {
     now,
+    again,
+    ended,
     // Once the other controls have made sound what an address may have said.
     start() {
       model.on("change", follow);
       follow();
     },
-    again() {
-      now.goal = 0;
-      begin();
-      change(model, { goal: 0 });
-      now.paint();
-    },
     end() {
       watch.disconnect();
       document.removeEventListener("visibilitychange", look);
+      document.removeEventListener("learning-asked", asked);
       model.off("change", follow);
       worker.end();
     },
@@ -142,14 +160,14 @@ function follower(model, el, { learner, needed, settingsOf, first, live = [] }) 
 }
 
 // The buttons, and how far it has come.
-function driving({ now, start, again }) {
+function driving({ now, start, again, ended }) {
   return (panel, model, id, changed) => {
     start();
     const go = (goal) => change(model, { goal: Math.min(goal, now.settings.iterations) });
     const main = tag("button", { type: "button" }, panel, "Learn");
     main.addEventListener("click", () => {
       if (running()) return go(now.done);
-      if (now.failed || now.done >= now.settings.iterations) again();
+      if (ended()) again();
       // Who asks for less motion goes a piece at a time, at each click.
       return go(still() ? now.done + now.settings.iterations / 10 : Infinity);
     });

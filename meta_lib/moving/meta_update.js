@@ -1,4 +1,4 @@
-// MAML's meta-update on quadratic tasks, L(θ) = ½ (θ - c)ᵀ H (θ - c), on a line or in the plane.
+// MAML's meta-update on quadratic tasks, L(θ) = ½ (θ - c)⊤ H (θ - c), on a line or in the plane.
 
 const times = (H, v) => H.map((row) => row.reduce((sum, h, i) => sum + h * v[i], 0));
 const add = (u, v, factor = 1) => u.map((value, i) => value + factor * v[i]);
@@ -45,7 +45,7 @@ export function metaBowl(tasks, alpha, steps) {
   return { H, c: c.slice(0, size) };
 }
 
-const KINDS = ["c1", "c4", "c6"];
+const KINDS = ["c3", "c4", "c6"];
 const MOMENTS = ["φ", "the inner steps", "the gradients at θ′", "the correction", "the next φ"];
 const LAST = MOMENTS.length - 1, UPDATES = 60, FAR = 1e4;
 const ZOOMS = [10, 5, 3, 2]; // how much longer the short arrows at θ′ may be drawn
@@ -67,11 +67,11 @@ function draw(stage, model) {
   const drawn = zoom > 1 ? `, × ${zoom}` : "";
   const axes = stage.axes(left, {
     x: X, xlabel: flat ? "θ" : "first coordinate", title: "one meta-update", ...labels,
-    names: [["c5", `−β gradient${drawn}`], ["c3 thick", "correction"], ["c2 thick", "step of φ"]],
+    names: [["c5", `−β gradient${drawn}`], ["c2 thick", "correction"], ["c1 thick", "step of φ"]],
   });
   const outer = stage.axes(right, {
     x: X, xlabel: flat ? "φ" : "first coordinate", title: `${UPDATES} meta-updates`, ...labels, ...(flat && { ylabel: "meta-loss" }),
-    names: [["c2", "MAML"], ["c5 dashed", "first order"], ...(stage.narrow ? [] : [["grey thin", flat ? "the meta-loss" : "equal meta-loss"]])],
+    names: [["c1", "MAML"], ["c5 dashed", "first order"], ...(stage.narrow ? [] : [["grey thin", flat ? "the meta-loss" : "equal meta-loss"]])],
   });
 
   // On a line a point stands on its task's parabola, in the plane it stands for itself.
@@ -83,10 +83,10 @@ function draw(stage, model) {
     if (moment >= 1) axes.line(...columns(path.map((v) => place(task, v))), KINDS[i]);
     if (moment >= 1) axes.dots(...columns(path.map((v) => place(task, v))), KINDS[i]);
     if (moment >= 2) axes.arrow(...at, ...tip(slope), "c5");
-    if (moment >= 3) axes.arrow(...tip(slope), ...tip(pull), "c3 thick");
+    if (moment >= 3) axes.arrow(...tip(slope), ...tip(pull), "c2 thick");
   });
   const floor = (v) => (flat ? [v[0], 0] : v);
-  if (moment >= 4) axes.arrow(...floor(phi), ...floor(result.next), "c2 thick");
+  if (moment >= 4) axes.arrow(...floor(phi), ...floor(result.next), "c1 thick");
   const [x, y] = floor(phi);
   stage.handle("phi", axes, {
     x, y, label: "φ, the common start", kind: "grey", radius: 6, text: `φ = ${point(phi)}`,
@@ -98,13 +98,13 @@ function draw(stage, model) {
   if (flat) curve(outer, (x) => after([x]), "grey");
   else bowl(outer, meta, "grey thin");
   const ends = {};
-  for (const [rule, kind, mark] of [["first", "c5 dashed", "c5"], ["full", "c2", "c2"]]) {
+  for (const [rule, kind, mark] of [["first", "c5 dashed", "c5"], ["full", "c1", "c1"]]) {
     const path = walk(tasks, phi, alpha, beta, steps, rule, UPDATES), end = path.at(-1);
     const sound = end.every((value) => Math.abs(value) < FAR);
     const places = path.map((v) => (flat ? [v[0], after(v)] : v));
     outer.line(...columns(places), kind);
     outer.dots(...columns(sound ? [places[0], places.at(-1)] : [places[0]]), mark, 5);
-    ends[rule] = sound ? `rests at ${point(end)}` : "flies away";
+    ends[rule] = sound ? `is at ${point(end)}` : "flies away";
   }
   const numbers = [...result.inner.map((task) => task.path.at(-1)), result.full].flat();
   if (!numbers.every((value) => Math.abs(value) < FAR)) {

@@ -20,7 +20,7 @@ PLANE = [
 
 
 class MetaUpdate(MovingFigure):
-    """Two or three quadratic tasks, ½ (θ - c)ᵀ H (θ - c): inner steps, gradients, the next φ.
+    """Two or three quadratic tasks, ½ (θ - c)⊤ H (θ - c): inner steps, gradients, the next φ.
 
     `line` lists the tasks with one coordinate, `plane` those with two. The gradients are added up
     over the tasks, as in the formula. `moment` says how much of a meta-update is shown, from φ

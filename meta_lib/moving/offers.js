@@ -1,6 +1,6 @@
 // What each reader makes of digits that lie askew, looked up in tables.
 
-const KINDS = ["c1", "c2 dashed", "c3 dotted", "c4"];
+const KINDS = ["c1", "grey dashed", "c3 dotted", "c4"];
 
 function draw(stage, model) {
   const numbers = model.get("numbers"), readers = model.get("readers");

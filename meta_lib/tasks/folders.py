@@ -10,7 +10,7 @@ import io
 import os
 import unicodedata
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,6 +38,7 @@ LEFT_BEHIND = {
 }  # fmt: skip
 """What systems leave in folders, in small letters; the hidden ones besides."""
 MAX_PIXELS = 50_000_000
+READ_AT_ONCE = 256
 CLEAN_SIDE = 512
 PAPER_SIDE = 48
 FILLED = 0.65
@@ -79,7 +80,7 @@ def labelled(
 ) -> dict[str, Pictures]:
     """Return {folder name: pictures}: one folder a class, ordered by name.
 
-    Every file in a class's folder must be an image, of any size and colour. Hidden files, what
+    All that is in a class's folder must be images, of any size and colour. Hidden files, what
     systems leave behind, and files beside the class folders are passed over. Names are in Unicode's
     composed form (NFC), so that a folder is the same on every system. Where a list `unread` is
     given, a file that cannot be read is passed over, and what is wrong with it is put there.
@@ -89,7 +90,22 @@ def labelled(
     1), and, naming the folder or file, ValueError if there are no class folders, two of one name,
     or one without images, NotAnImage if files are none: all of them in one list.
     """
-    _check_reading(size, clean, channels)
+    wrong: list[str] = []
+    found = {
+        name: _pictures(files, size, clean, channels, wrong)
+        for name, files in class_files(path).items()
+    }
+    _settle(wrong, unread)
+    for name, pictures in found.items():
+        _some(Path(path) / name, pictures)
+    return found
+
+
+def class_files(path: str | os.PathLike) -> dict[str, list[Path]]:
+    """Return {folder name: what is in it}, as `labelled` orders them, unread.
+
+    Raises FileNotFoundError, NotADirectoryError or ValueError as that does.
+    """
     folders = [entry for entry in entries(Path(path)) if entry.is_dir()]
     if not folders:
         raise ValueError(f"{path} must hold one folder of images for each class, but holds none")
@@ -97,14 +113,10 @@ def labelled(
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{path} must hold each class once, but holds two folders {name!r}")
-    wrong: list[str] = []
-    found = {
-        name: _pictures(folder, size, clean, channels, wrong)
-        for name, folder in zip(names, folders, strict=True)
-    }
-    _settle(wrong, unread)
-    for name, folder in zip(names, folders, strict=True):
-        _some(folder, found[name])
+    found = {name: entries(folder) for name, folder in zip(names, folders, strict=True)}
+    for folder, files in zip(folders, found.values(), strict=True):
+        if not files:
+            raise ValueError(f"{folder} must hold images, but is empty")
     return found
 
 
@@ -127,12 +139,31 @@ def unlabelled(
     unread: list[str] | None = None,
 ) -> Pictures:
     """Return the pictures of a folder without class folders. Raises as `labelled` does."""
-    _check_reading(size, clean, channels)
     wrong: list[str] = []
-    found = _pictures(Path(path), size, clean, channels, wrong)
+    files = entries(Path(path))
+    found = _pictures(files, size, clean, channels, wrong)
     _settle(wrong, unread)
+    if not files:
+        raise ValueError(f"{path} must hold images, but is empty")
     _some(Path(path), found)
     return found
+
+
+def in_blocks(
+    files: Sequence[Path],
+    size: int = 28,
+    clean: bool = False,
+    channels: int = 1,
+    unread: list[str] | None = None,
+) -> Iterator[Pictures]:
+    """Yield the pictures of files, a few hundred at a time, so that not all fill the memory.
+
+    Raises as `labelled` does, for files that are no images after the last one, all in one list.
+    """
+    wrong: list[str] = []
+    for start in range(0, len(files), READ_AT_ONCE):
+        yield _pictures(files[start : start + READ_AT_ONCE], size, clean, channels, wrong)
+    _settle(wrong, unread)
 
 
 def _check_reading(size: int, clean: bool, channels: int) -> None:
@@ -143,25 +174,38 @@ def _check_reading(size: int, clean: bool, channels: int) -> None:
         raise ValueError("clean must be left out with 3 channels: it cuts out ink, which is grey")
 
 
-def _pictures(folder: Path, size: int, clean: bool, channels: int, wrong: list[str]) -> Pictures:
+def _pictures(
+    files: Sequence[Path], size: int, clean: bool, channels: int, wrong: list[str]
+) -> Pictures:
     """Return what can be read, and put what is wrong with the others into the list."""
-    files, images = [], []
-    for file in entries(folder):
-        if file.is_dir():
-            raise ValueError(
-                f"{folder} must hold nothing but images, but holds a folder {file.name}"
-            )
+    _check_reading(size, clean, channels)
+    read, images = [], []
+    for file in files:
         try:
-            content = file.read_bytes()
+            content = _content(file)
             if channels == 3:
-                images.append(read_colours(content, size, str(file)))
+                image = read_colours(content, size, str(file))
             else:
-                images.append(read_ink(content, size, str(file), clean=clean)[None])
-            files.append(file)
-        except (NotAnImage, PermissionError) as error:
+                image = read_ink(content, size, str(file), clean=clean)[None]
+        except NotAnImage as error:
             wrong.append(str(error))
+        else:
+            read.append(file)
+            images.append(torch.from_numpy(image).to(torch.get_default_dtype()))
     none = torch.empty(0, channels, size, size)
-    return Pictures(files, placed(torch.from_numpy(np.stack(images)) if images else none))
+    return Pictures(read, placed(torch.stack(images) if images else none))
+
+
+def _content(file: Path) -> bytes:
+    """Return the bytes of a file; what has none to be read, or no end of them, is no image."""
+    if file.is_dir():
+        raise NotAnImage(f"{file} cannot be read as an image (it is a folder)")
+    if file.exists() and not file.is_file():
+        raise NotAnImage(f"{file} cannot be read as an image (it is no ordinary file)")
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise NotAnImage(f"{file} cannot be read as an image ({error.strerror})") from error
 
 
 def _settle(wrong: list[str], unread: list[str] | None) -> None:
@@ -175,8 +219,7 @@ def _settle(wrong: list[str], unread: list[str] | None) -> None:
 
 def _some(folder: Path, found: Pictures) -> None:
     if not found.files:
-        how = "holds none that can be read" if entries(folder) else "is empty"
-        raise ValueError(f"{folder} must hold images, but {how}")
+        raise ValueError(f"{folder} must hold images, but holds none that can be read")
 
 
 def read_ink(
@@ -222,7 +265,9 @@ def read_colours(content: bytes, size: int, name: str) -> np.ndarray:
     with _opened(content, name, FORMATS, MAX_PIXELS) as image:
         colours = _on_white(image)
         if not colours.mode.startswith("RGB"):
-            colours = (_grey(image) if _is_deep(image) else colours).convert("RGB")
+            # Deeper pixels, which Pillow would make white, are read or refused as grey ones are.
+            deep = image.mode.startswith(("I", "F"))
+            colours = (_grey(image) if deep else colours).convert("RGB")
         _check_sides(colours, size)
         border = tuple(np.median(_border(np.asarray(colours)), axis=0).astype(int).tolist())
         square = ImageOps.pad(colours, (size, size), Image.Resampling.BILINEAR, color=border)

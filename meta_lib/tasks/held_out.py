@@ -26,6 +26,10 @@ Known = dict[str, Any]
 of the names of classes and files. Where the folder lies is no part of it."""
 
 
+QUERIES = 5
+"""How many images of each class a task is judged by, where nobody says otherwise."""
+
+
 class Dealt(NamedTuple):
     """A folder's three parts by name, and what a checkpoint keeps of them."""
 
@@ -48,7 +52,7 @@ def deal_folder(found: Mapping[str, Pictures], ways: int, shots: int, queries: i
     whole = images_of(found)
     check_episode(whole, ways, shots, queries)
     by_classes = deal(whole)
-    if all(len(part) >= ways for part in by_classes.values()):
+    if _serves(by_classes, ways):
         return Dealt(by_classes, identity("classes", by_classes, found))
     spare = {name: len(images) - shots - queries for name, images in whole.items()}
     if min(spare.values()) < 2:
@@ -57,6 +61,20 @@ def deal_folder(found: Mapping[str, Pictures], ways: int, shots: int, queries: i
     held = {name: min(len(whole[name]) // 4, spare[name] // 2) for name in whole}
     parts = _by_images(whole, held)
     return Dealt(parts, identity("images", parts, found))
+
+
+def most_queries(found: Mapping[str, Pictures], ways: int, shots: int) -> int:
+    """Return how many queries of each class to train with: 5, or fewer in a folder of few images.
+
+    So few that two images of each class can be held out, if no classes can; at least 1.
+    """
+    whole = images_of(found)
+    held = 0 if _serves(deal(whole), ways) else 2
+    return max(1, min(QUERIES, min(map(len, whole.values())) - shots - held))
+
+
+def _serves(parts: Mapping[str, ImageSet], ways: int) -> bool:
+    return all(len(part) >= ways for part in parts.values())
 
 
 def deal_again(found: Mapping[str, Pictures], known: Known) -> Dealt:
