@@ -88,7 +88,9 @@ def test_what_does_not_fit_a_phone_stays_wide():
     axes.axis("off")
     axes.add_patch(FancyBboxPatch((0.4, 0.4), 0.2, 0.2, boxstyle="square,pad=0"))
     axes.text(0.5, 0.5, "wide as words", ha="center", va="center")
-    assert not any(fold(figure) for figure in (crowded, images, sketch))
+    low, axes = figures.subplots(figsize=(7, 1))
+    axes.set_xlabel("one\nunder\nthe\nother\nleaves\nno\nroom")
+    assert not any(fold(figure) for figure in (crowded, images, sketch, low))
 
 
 def test_a_page_leads_to_the_narrow_version(monkeypatch):

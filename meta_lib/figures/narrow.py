@@ -1,5 +1,6 @@
 """A picture for a phone: panels beneath each other, letters as large as they are."""
 
+import warnings
 from itertools import combinations
 
 from matplotlib.axes import Axes
@@ -38,7 +39,11 @@ def fold(figure: Figure) -> bool:
     figure.set_size_inches(min(width, WIDTH), height)
     for legend in filter(None, [*figure.legends, *(axes.get_legend() for axes in panels)]):
         legend.set_ncols(1 if len(legend.get_texts()) < 4 else 2)
-    figure.canvas.draw()
+    with warnings.catch_warnings(category=UserWarning, action="error"):
+        try:
+            figure.canvas.draw()
+        except UserWarning:  # matplotlib finds no room for the axes
+            return False
     boxes = [text.get_window_extent() for text in _words(figure, panels)]
     inside = all(
         box.x0 > -1 and box.y0 > -1 and box.x1 < figure.bbox.x1 + 1 and box.y1 < figure.bbox.y1 + 1
