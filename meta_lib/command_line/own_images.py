@@ -96,10 +96,10 @@ def classify(
                 f"threshold, farthest and save must be left out for {settings['learner']}, "
                 "which compares no embeddings"
             )
-        if metric is None:
-            answer = partial(_labels, learner, known)
-        else:
+        if metric is not None:
             answer = partial(answers.embedded, metric)
+        elif learner is not None:
+            answer = partial(_labels, learner, known)
         asked = _queries(query, known.classes, answer, read, unread, bool(page))
         data.say_passed_over(unread or [])
         about: dict[str, Any] = {}
@@ -157,7 +157,8 @@ def _network(
         raise click.UsageError("name either a CHECKPOINT or an --embedding")
     head = how.pop("head")
     check_left_out(how)
-    learner, settings = learners.load_learner(checkpoint)
+    # What is answered together with an image must not change its answer.
+    learner, settings = learners.load_learner(checkpoint, one_by_one=True)
     if learner.embed is None or learner.measure is None:
         if head:
             raise ValueError(f"head must be left out for {settings['learner']}")
@@ -168,7 +169,7 @@ def _network(
 
 
 def check_left_out(how: dict[str, Any], where: str = " without --embedding") -> None:
-    """Refuse what only an --embedding needs, or only a checkpoint."""
+    """Refuse what is only of use with frozen features, or only with a checkpoint."""
     for name, value in how.items():
         if value is not None:
             raise ValueError(f"{name} must be left out{where}")

@@ -20,8 +20,8 @@ function draw(stage, told) {
   const here = LEARNERS.filter(([name]) => told.has(name));
   if (!here.length) return "None of the three figures is on this page: show them in cells of the same notebook.";
   return here.map(([name, title]) => {
-    const { settings, done, failed, curve } = told.get(name), { alpha, beta, iterations } = settings;
-    const with_ = `${alpha === undefined ? "" : `α = ${show(alpha)}, `}β = ${show(beta)}`;
+    const { settings, done, failed, curve } = told.get(name), { alpha, beta, shots, iterations } = settings;
+    const with_ = `${alpha === undefined ? "" : `α = ${show(alpha)}, `}β = ${show(beta)}${shots ? `, ${many(shots, "shot")}` : ""}`;
     if (failed) return `${title}, ${with_}: lost in iteration ${failed}.`;
     return `${title}, ${with_}: ${done ? `iteration ${done} of ${iterations}${curve.length ? `, loss ${show(curve.at(-1))}` : ""}` : "not begun"}.`;
   }).join(" ");
