@@ -80,7 +80,8 @@ def classify(
     CHECKPOINT may be left out for the recorded siamese-pooled, which has practised on characters.
     Images may be of any size and colour; they are made square, and grey unless the training was in
     colour. Each answer comes with its probability, the distance, and the labelled image of its
-    class that is nearest.
+    class that is nearest. MAML and the LSTM give the class alone; they answer some hundred small
+    images at a time, which tell of one another as the queries of a task do.
     """
     with failing_well(device):
         if checkpoint is None and network["embedding"] is None:
@@ -157,8 +158,7 @@ def _network(
         raise click.UsageError("name either a CHECKPOINT or an --embedding")
     head = how.pop("head")
     check_left_out(how)
-    # What is answered together with an image must not change its answer.
-    learner, settings = learners.load_learner(checkpoint, one_by_one=True)
+    learner, settings = learners.load_learner(checkpoint)
     if learner.embed is None or learner.measure is None:
         if head:
             raise ValueError(f"head must be left out for {settings['learner']}")
