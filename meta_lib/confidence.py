@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from meta_lib.machinery import checks
-from meta_lib.machinery.features import Embed
+from meta_lib.machinery.features import Embed, at_once
 from meta_lib.machinery.features import embed as features_of
 from meta_lib.machinery.modes import evaluating
 from meta_lib.siamese import Distance, cosine_distance
 
 LARGEST_SCALE = 1e4
-IMAGES_AT_ONCE, NUMBERS_AT_ONCE = 256, 2**22
+NUMBERS_AT_ONCE = 2**22
 
 
 def class_distances(
@@ -63,16 +63,17 @@ def from_others(features: Tensor, measure: Distance) -> Tensor:
 
 
 def embed_all(embed: Embed, images: Tensor) -> Tensor:
-    """Return the features of images, (images, features), a few hundred images at a time.
+    """Return the features of images, (images, features), at most a few hundred images at a time.
 
     Raises as `features.embed` does.
     """
-    first = features_of(embed, images[:IMAGES_AT_ONCE])
+    count = at_once(images.shape[-1])
+    first = features_of(embed, images[:count])
     # Written where they stay: kept apart, the blocks would let the memory grow in between.
     found = first.new_empty(len(images), first.shape[1])
-    found[:IMAGES_AT_ONCE] = first
-    for start in range(IMAGES_AT_ONCE, len(images), IMAGES_AT_ONCE):
-        some = slice(start, start + IMAGES_AT_ONCE)
+    found[:count] = first
+    for start in range(count, len(images), count):
+        some = slice(start, start + count)
         found[some] = features_of(embed, images[some])
     return found
 

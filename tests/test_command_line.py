@@ -334,7 +334,7 @@ def test_a_class_that_was_not_shown_is_refused(models, own_images):
         ("compare", 2, "Missing argument 'CHECKPOINTS...'"),
         ("compare {models}/siamese {models}/maml --ways 4", 2, "cannot tell 4 apart"),
         ("compare {models}/siamese {recorded}/optimizer-quadratics", 2, "but holds optimizer"),
-        ("evaluate", 2, "Missing argument 'CHECKPOINT'"),
+        ("evaluate", 2, "name either a CHECKPOINT or an --embedding"),
         ("evaluate {tmp}/nothing", 2, "does not exist"),
         ("evaluate {tmp}/file.txt", 1, "is damaged, or not a safetensors file"),
         ("evaluate {tmp}/foreign.safetensors", 1, "was not written by this library"),

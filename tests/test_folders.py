@@ -157,11 +157,14 @@ def test_deep_pixels_keep_their_shade():
     for kind in ("PNG", "TIFF"):
         ink = read_ink(encoded(Image.fromarray(deep), kind), 40, "file")
         assert sorted(set(ink.flatten())) == [0, pytest.approx(0.95)]
-    for dtype in (np.float32, np.int32):
-        with pytest.raises(
-            ValueError, match=r"file cannot be .*\(its pixels have 32 bits; 8 or 16"
-        ):
-            read_ink(encoded(Image.fromarray(deep.astype(dtype)), "TIFF"), 40, "file")
+
+
+@pytest.mark.parametrize("read", [read_ink, read_colours])
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_pixels_of_32_bits_are_refused_in_grey_and_in_colour(read, dtype):
+    deep = np.asarray(drawing(ink=10, paper=200)).astype(dtype) * 257
+    with pytest.raises(ValueError, match=r"file cannot be .*\(its pixels have 32 bits; 8 or"):
+        read(encoded(Image.fromarray(deep), "TIFF"), 40, "file")
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])

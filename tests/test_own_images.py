@@ -14,7 +14,8 @@ from test_command_line import SMALL, as_on_the_command_line, drawing, result, ru
 from torch import nn
 
 from meta_lib import confidence, results
-from meta_lib.command_line import answers, learners, report
+from meta_lib.command_line import answers, learners, own_images, report
+from meta_lib.machinery import features
 from meta_lib.siamese import cosine_distance, euclidean_distance
 from meta_lib.tasks.folders import image_folder
 from meta_lib.tasks.glyphs import glyphs
@@ -337,10 +338,33 @@ def test_queries_are_read_and_embedded_in_blocks(own, tmp_path, monkeypatch):
     most = []
     embedded = answers.embedded
     monkeypatch.setattr(answers, "embedded", lambda m, x: most.append(len(x)) or embedded(m, x))
-    monkeypatch.setattr("meta_lib.tasks.folders.READ_AT_ONCE", 3)
+    monkeypatch.setattr(features, "IMAGES_AT_ONCE", 3)
     again = result(*asked(own, "siamese", "--report", tmp_path / "again.html"))
     assert most == [12, 3, 3, 2], "the labelled ones, then the queries"
     pages = [(tmp_path / name).read_text(encoding="utf-8") for name in ("page.html", "again.html")]
     assert pages[0] == pages[1]
     for line, other in zip(found["predictions"], again["predictions"], strict=True):
         assert line["class"] == other["class"]
+
+
+def test_a_learner_that_adapts_answers_in_blocks(own, tmp_path, monkeypatch):
+    trained = run("train", "maml", "--out", tmp_path / "maml", *SMALL, "--ways", 4)
+    assert trained.exit_code == 0, trained.output
+    asked_of = []
+    labels = own_images._labels
+    monkeypatch.setattr(
+        own_images, "_labels", lambda *given: asked_of.append(len(given[2])) or labels(*given)
+    )
+    monkeypatch.setattr(features, "IMAGES_AT_ONCE", 3)
+    command = asked(own)
+    command[1] = tmp_path / "maml"
+    assert len(result(*command)["predictions"]) == 8 and asked_of == [3, 3, 2]
+
+
+@pytest.mark.parametrize(("side", "most"), [(32, 256), (84, 37), (224, 5), (2000, 1)])
+def test_of_large_images_fewer_are_embedded_at_once(side, most):
+    seen = []
+    confidence.embed_all(
+        lambda x: seen.append(len(x)) or x[:, :1, :1, 0].flatten(1), torch.zeros(7, 1, side, side)
+    )
+    assert features.at_once(side) == most and max(seen) == min(7, most) and sum(seen) == 7

@@ -259,7 +259,8 @@ def evaluate(
     waves, optimizers and policies, errors, losses and gains are measured, on --episodes tasks.
     With --embedding frozen features of your own are measured in its place, on --data-folder.
     """
-    how = {"head": head, "size": size, "channels": channels, "mean": mean, "deviation": deviation}
+    how: dict[str, Any] = {"head": head, "size": size, "channels": channels}
+    how |= {"mean": mean, "deviation": deviation}
     if (checkpoint is None) == (embedding is None):
         raise click.UsageError("name either a CHECKPOINT or an --embedding")
     changes = {"copies": copies, "test_steps": test_steps, "one_by_one": one_by_one or None}
@@ -398,7 +399,7 @@ def _measured(experiment: Experiment, settings: dict, tasks: int, seed: int) -> 
 
 def _frozen(metric: Metric, settings: learners.Settings, options: dict[str, Any]) -> dict:
     """Return how frozen features fare; they were trained on no part of the data."""
-    asked = {"ways": options["ways"] or 5, "shots": options["shots"] or 1}
+    asked: dict[str, Any] = {"ways": options["ways"] or 5, "shots": options["shots"] or 1}
     asked |= {name: options[name] for name in ("queries", "episodes", "within", "seed")}
     nowhere = {**settings, "data": None, "split": None, "data_folder": None}
     kind = options["data"] or "folder"

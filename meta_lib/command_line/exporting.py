@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +66,7 @@ def _as_program(network: nn.Module, x: Tensor, path: Path) -> Callable[[Tensor],
 def _as_onnx(network: nn.Module, x: Tensor, path: Path) -> Callable[[Tensor], Tensor]:
     from onnx.reference import ReferenceEvaluator
 
-    how = {"input_names": ["images"], "output_names": ["features"], "dynamo": True}
+    how: dict[str, Any] = {"input_names": ["images"], "output_names": ["features"], "dynamo": True}
     batch = ({0: torch.export.Dim("n", min=1, max=2**16)},)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # torch's, of its own calls

@@ -5,6 +5,8 @@ Part 5, "Your own images".
 
 import csv
 import io
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +80,8 @@ def classify(
     CHECKPOINT may be left out for the recorded siamese-pooled, which has practised on characters.
     Images may be of any size and colour; they are made square, and grey unless the training was in
     colour. Each answer comes with its probability, the distance, and the labelled image of its
-    class that is nearest.
+    class that is nearest. MAML and the LSTM give the class alone; they answer some hundred small
+    images at a time, which tell of one another as the queries of a task do.
     """
     with failing_well(device):
         if checkpoint is None and network["embedding"] is None:
@@ -94,13 +97,17 @@ def classify(
                 f"threshold, farthest and save must be left out for {settings['learner']}, "
                 "which compares no embeddings"
             )
-        asked = _queries(query, known.classes, metric, read, unread, bool(page))
+        if metric is not None:
+            answer = partial(answers.embedded, metric)
+        elif learner is not None:
+            answer = partial(_labels, learner, known)
+        asked = _queries(query, known.classes, answer, read, unread, bool(page))
         data.say_passed_over(unread or [])
         about: dict[str, Any] = {}
         if metric is None:
-            lines = _without_metric(learner, known, asked.names, asked.features)
+            lines = _without_metric(known, asked.names, asked.found)
         else:
-            found = answers.ask(known, asked.features, metric)
+            found = answers.ask(known, asked.found, metric)
             lines = answers.lines(found, known, asked.names, threshold, farthest)
             about = found.about
         result = {"learner": settings["learner"], **_judge(lines, asked.truth, known.classes)}
@@ -162,7 +169,7 @@ def _network(
 
 
 def check_left_out(how: dict[str, Any], where: str = " without --embedding") -> None:
-    """Refuse what only an --embedding needs, or only a checkpoint."""
+    """Refuse what is only of use with frozen features, or only with a checkpoint."""
     for name, value in how.items():
         if value is not None:
             raise ValueError(f"{name} must be left out{where}")
@@ -196,21 +203,22 @@ def _support(
 class Queries(NamedTuple):
     """What is asked: files and their names, the classes where they are known, and what was read.
 
-    `features` are embedded images, or without a metric the images; `shown` pictures for a page.
+    `found` are the features of the images, or without a metric their labels; `shown` pictures for a
+    page.
     """
 
     files: list[Path]
     names: list[str]
     truth: list[str] | None
-    features: Tensor
+    found: Tensor
     shown: list[str]
 
 
 def _queries(
-    folder: Path, classes: list[str], metric: Metric | None, read: dict[str, Any],
+    folder: Path, classes: list[str], answer: Callable[[Tensor], Tensor], read: dict[str, Any],
     unread: list[str] | None, with_pictures: bool,
 ) -> Queries:  # fmt: skip
-    """Read and embed the queries, a few hundred at a time: no more of them are in the memory."""
+    """Read the queries and answer them in blocks: no more of the images are in the memory."""
     groups = {"": entries(folder)}
     by_class = any(entry.is_dir() for entry in groups[""])
     if by_class:
@@ -222,34 +230,33 @@ def _queries(
                 f"it has {', '.join(classes)}"
             )
     of = {file: name for name, group in groups.items() for file in group}
-    files, features, shown = [], [], []
+    files, found, shown = [], [], []
     for pictures in in_blocks(list(of), unread=unread, **read):
         files += pictures.files
         if pictures.files:
-            images = pictures.images
-            features += [answers.embedded(metric, images) if metric else images]
+            found += [answer(pictures.images)]
         if with_pictures:
             shown += [report.picture(image) for image in pictures.images]
     if not files:
         raise ValueError(f"{folder} must hold images, but holds none that can be read")
     names = [f"{of[file]}/{file.name}" if by_class else file.name for file in files]
     truth = [of[file] for file in files] if by_class else None
-    return Queries(files, names, truth, torch.cat(features), shown)
+    return Queries(files, names, truth, torch.cat(found), shown)
 
 
-def _without_metric(
-    learner: Learner | None, known: Support, files: list[str], images: Tensor
-) -> list[dict[str, Any]]:
-    """Return the answers of a learner that adapts, of which nothing but the class is known."""
-    if learner is None:
-        return []
+def _labels(learner: Learner, known: Support, images: Tensor) -> Tensor:
+    """Return the labels of a block of images, for which a learner adapts anew."""
     nobody = torch.full((len(images),), -1, device=images.device)
     labels = known.labels.to(images.device)
-    episode = Episode(known.images, labels, images, nobody)
+    return learner.classify(Episode(known.images, labels, images, nobody))
+
+
+def _without_metric(known: Support, files: list[str], labels: Tensor) -> list[dict[str, Any]]:
+    """Return the answers of a learner that adapts, of which nothing but the class is known."""
     nothing = {"probability": None, "distance": None, "nearest": None}
     return [
         {"file": file, "class": known.classes[label], **nothing}
-        for file, label in zip(files, learner.classify(episode).tolist(), strict=True)
+        for file, label in zip(files, labels.tolist(), strict=True)
     ]
 
 

@@ -5,10 +5,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from meta_lib.figures import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, describe, subplots
-from meta_lib.figures.methods import colours
+from meta_lib.figures import BLACK, BLUE, GREEN, RED, describe, subplots
+from meta_lib.figures.methods import CLASSES, colours
 
-COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE)
 MARKERS = "osv^D"
 
 
@@ -45,7 +44,7 @@ def label_curves(labels: list[int], draws: dict[str, np.ndarray], power: tuple) 
     figure, (left, right) = subplots(1, 2, figsize=(7, 3.5))
     said = []
     for place, (name, each) in enumerate(draws.items()):
-        colour, marker = COLOURS[place], MARKERS[place]
+        colour, marker = CLASSES[place], MARKERS[place]
         mean = each.mean(axis=1)
         x = np.repeat(np.array(labels) * 0.92 * 1.08**place, each.shape[1])
         left.plot(x, 100 * each.ravel(), ".", color=colour, alpha=0.3, markersize=3)
@@ -89,7 +88,7 @@ def shift_curves(panels: dict[str, tuple], chance: float = 0.1) -> Figure:
     figure, grid = subplots(1, len(panels), figsize=(7, 3.2), sharey=True, squeeze=False)
     said = []
     for axes, (label, (amounts, models)) in zip(grid[0], panels.items(), strict=True):
-        for (name, values), colour, marker in zip(models.items(), COLOURS, MARKERS, strict=False):
+        for (name, values), colour, marker in zip(models.items(), CLASSES, MARKERS, strict=False):
             values = 100 * np.array(values)
             axes.plot(amounts, values, color=colour, marker=marker, markersize=4, label=name)
             said.append(f"{name}, {label}: {values[0]:.0f} to {values[-1]:.0f} %")
@@ -126,7 +125,7 @@ def forgetting(steps: list[int], runs: dict[str, tuple]) -> Figure:
     """
     figure, grid = subplots(1, 2, figsize=(7, 3.3), sharey=True)
     said = []
-    for (name, both), colour, marker in zip(runs.items(), COLOURS, MARKERS, strict=False):
+    for (name, both), colour, marker in zip(runs.items(), CLASSES, MARKERS, strict=False):
         for axes, values in zip(grid, both, strict=True):
             axes.plot(
                 steps, 100 * np.array(values), color=colour, marker=marker, markersize=3,

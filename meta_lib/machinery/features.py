@@ -11,6 +11,15 @@ from torch import Tensor
 Embed = Callable[[Tensor], Tensor]
 """From images (n, channels, height, width) to feature vectors (n, features): a network, or any
 function."""
+IMAGES_AT_ONCE, PIXELS_AT_ONCE = 256, 2**18
+
+
+def at_once(side: int) -> int:
+    """Return how many images of side × side pixels to embed at once: all would fill the memory.
+
+    Between its layers a network holds many more numbers than its images have.
+    """
+    return max(1, min(IMAGES_AT_ONCE, PIXELS_AT_ONCE // side**2))
 
 
 def embed(network: Embed, images: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ function drawProgress(stage, box, { race, ends, curve, settings, before }) {
 }
 
 function draw(stage, now) {
-  if (!now.race) return "The rivals are being tuned.";
+  if (!now.race) return `The rivals are being tuned. ${ahead(now.settings)}`;
   const [left, right] = stage.boxes([1, 1]);
   drawRace(stage, left, now);
   drawProgress(stage, right, now);
@@ -67,7 +67,7 @@ function draw(stage, now) {
 function said({ settings, done, failed, race, before }) {
   const { iterations } = settings, words = [], rivals = Object.entries(race.rivals).map(([name, curve]) => [name, curve.at(-1)]), end = race.rule.at(-1);
   if (failed) words.push(`Lost in iteration ${failed}: the meta-loss or its gradient is no longer a number.`);
-  words.push(done ? `Iteration ${done} of ${iterations}.` : "φ is random: the rule has learned nothing yet.");
+  words.push(done ? `Iteration ${done} of ${iterations}.` : `φ is random: the rule has learned nothing yet. ${ahead(settings)}`);
   words.push(`The race on ${arenaName(race.arena)}, mean loss after ${rules.RACE} steps: LSTM ${show(end)}; ${rivals.map(([name, loss]) => `${name} ${show(loss)}`).join(", ")}, with the rates that are best on other bowls.`);
   const beaten = rivals.filter(([, loss]) => !(loss <= end)).map(([name]) => name);
   words.push(beaten.length ? `The LSTM is ahead of ${beaten.join(", ")}.` : "The LSTM is ahead of none.");
@@ -76,6 +76,7 @@ function said({ settings, done, failed, race, before }) {
 }
 
 const named = ({ hidden, truncation, horizon, beta }) => `${hidden} units, truncation ${truncation}, horizon ${horizon}, β = ${show(beta)}`;
+const ahead = (settings) => `Learn begins ${settings.iterations} iterations with ${named(settings)}.`;
 
 export default {
   render: ({ model, el }) => {

@@ -100,9 +100,9 @@ function padOf(stage, drawing, put) {
       where = { x, y, size, label };
       for (const [key, value] of Object.entries({ x, y, width: size, height: size })) paper.setAttribute(key, value);
       strokes.setAttribute("d", pathOf(shown, x, y, size));
-      group.style.display = "";
+      if (!group.isConnected) stage.front.append(group);
       place();
     },
-    hide() { group.style.display = "none"; },
+    hide() { group.remove(); },
   };
 }

@@ -15,15 +15,15 @@ function drawLoss(stage, box, title, { curve = [], settings, done = 0 } = {}) {
 function draw(stage, told) {
   stage.boxes([1, 1, 1], 0, stage.height, true).forEach((box, i) => {
     const [name, title] = LEARNERS[i];
-    drawLoss(stage, box, `${title}: loss in practice`.slice(0, stage.narrow ? title.length : undefined), told.get(name));
+    drawLoss(stage, box, stage.narrow ? title : `${title}: loss in practice`, told.get(name));
   });
   const here = LEARNERS.filter(([name]) => told.has(name));
   if (!here.length) return "None of the three figures is on this page: show them in cells of the same notebook.";
   return here.map(([name, title]) => {
-    const { settings, done, failed, curve } = told.get(name), { alpha, beta, iterations } = settings;
-    const with_ = `${alpha === undefined ? "" : `α = ${show(alpha)}, `}β = ${show(beta)}`;
-    if (failed) return `${title}, ${with_}: lost in iteration ${failed}.`;
-    return `${title}, ${with_}: ${done ? `iteration ${done} of ${iterations}${curve.length ? `, loss ${show(curve.at(-1))}` : ""}` : "not begun"}.`;
+    const { settings, done, failed, curve } = told.get(name), { alpha, beta, shots, iterations } = settings;
+    const how = `${alpha === undefined ? "" : `α = ${show(alpha)}, `}β = ${show(beta)}${shots ? `, ${many(shots, "shot")}` : ""}`;
+    if (failed) return `${title}, ${how}: lost in iteration ${failed}.`;
+    return `${title}, ${how}: ${done ? `iteration ${done} of ${iterations}${curve.length ? `, loss ${show(curve.at(-1))}` : ""}` : "not begun"}.`;
   }).join(" ");
 }
 

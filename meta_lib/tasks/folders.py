@@ -22,6 +22,7 @@ from PIL import Image, ImageFilter, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from meta_lib.machinery import checks
+from meta_lib.machinery.features import at_once
 from meta_lib.tasks.draws import placed
 from meta_lib.tasks.episodes import ImageSet
 
@@ -38,7 +39,6 @@ LEFT_BEHIND = {
 }  # fmt: skip
 """What systems leave in folders, in small letters; the hidden ones besides."""
 MAX_PIXELS = 50_000_000
-READ_AT_ONCE = 256
 CLEAN_SIDE = 512
 PAPER_SIDE = 48
 FILLED = 0.65
@@ -90,6 +90,7 @@ def labelled(
     1), and, naming the folder or file, ValueError if there are no class folders, two of one name,
     or one without images, NotAnImage if files are none: all of them in one list.
     """
+    _check_reading(size, clean, channels)
     wrong: list[str] = []
     found = {
         name: _pictures(files, size, clean, channels, wrong)
@@ -139,6 +140,7 @@ def unlabelled(
     unread: list[str] | None = None,
 ) -> Pictures:
     """Return the pictures of a folder without class folders. Raises as `labelled` does."""
+    _check_reading(size, clean, channels)
     wrong: list[str] = []
     files = entries(Path(path))
     found = _pictures(files, size, clean, channels, wrong)
@@ -156,13 +158,15 @@ def in_blocks(
     channels: int = 1,
     unread: list[str] | None = None,
 ) -> Iterator[Pictures]:
-    """Yield the pictures of files, a few hundred at a time, so that not all fill the memory.
+    """Yield the pictures of files, as many as are embedded at once (`features.at_once`).
 
     Raises as `labelled` does, for files that are no images after the last one, all in one list.
     """
+    _check_reading(size, clean, channels)
     wrong: list[str] = []
-    for start in range(0, len(files), READ_AT_ONCE):
-        yield _pictures(files[start : start + READ_AT_ONCE], size, clean, channels, wrong)
+    count = at_once(size)
+    for start in range(0, len(files), count):
+        yield _pictures(files[start : start + count], size, clean, channels, wrong)
     _settle(wrong, unread)
 
 
@@ -178,7 +182,6 @@ def _pictures(
     files: Sequence[Path], size: int, clean: bool, channels: int, wrong: list[str]
 ) -> Pictures:
     """Return what can be read, and put what is wrong with the others into the list."""
-    _check_reading(size, clean, channels)
     read, images = [], []
     for file in files:
         try:
