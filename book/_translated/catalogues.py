@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
+import scripts
 from babel.messages import Catalog
 from babel.messages.pofile import read_po, write_po
 from messages import Message, Translate, messages, prose
 
 BOOK = Path(__file__).parents[1]
 LOCALE, LANGUAGE = BOOK / "locale", "zh_CN"
+SCRIPTS = BOOK / "scripts"  # no document, but what the pages' scripts say has a catalogue as well
 WITHOUT = {"chapter-times"}  # written by `make notebooks`, and nothing but names and numbers
 # The history knows better, and a date would change every file.
 WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,7 +29,9 @@ def documents() -> list[Path]:
 
 
 def messages_of(document: Path) -> Iterator[Message]:
-    """Yield the messages of a notebook or a page."""
+    """Yield the messages of a notebook, a page or the scripts."""
+    if document == SCRIPTS:
+        return (Message(text, 0, len(text)) for text in scripts.template(read(SCRIPTS)))
     if document.suffix == ".ipynb":
         return prose(nbformat.read(document, as_version=4))
     return messages(document.read_text(encoding="utf-8"))
@@ -81,7 +85,7 @@ def _empty() -> Catalog:
 
 
 if __name__ == "__main__":
-    for document in documents():
+    for document in (*documents(), SCRIPTS):
         update(document)
         for text in wanting(document):
             print(f"{path_of(document).relative_to(BOOK.parent)}: {text[:80]!r}")

@@ -11,8 +11,9 @@ import sys
 from pathlib import Path
 
 import nbformat
+import scripts
 import yaml
-from catalogues import BOOK, LANGUAGE, documents, translator
+from catalogues import BOOK, LANGUAGE, SCRIPTS, documents, read, translator
 from messages import Translate, translate_notebook, translated
 
 from meta_lib.moving.stored import ENDING
@@ -35,6 +36,9 @@ def write(folder: Path) -> None:
         else:
             text = document.read_text(encoding="utf-8")
             path.write_text(translated(text, translate), encoding="utf-8")
+    known = {one.id: one.string for one in read(SCRIPTS) if one.id and one.string and not one.fuzzy}
+    assets = folder / scripts.ASSETS.relative_to(ROOT)
+    (assets / scripts.WORDS.name).write_text(scripts.script(known), encoding="utf-8")
     _write_settings(folder)
 
 
