@@ -50,13 +50,13 @@ def read(document: Path) -> Catalog:
 def translator(document: Path) -> Translate:
     """Return what translates a document's messages, as far as there are translations."""
     known = {one.id: one.string for one in read(document) if one.id and not one.fuzzy}
-    return lambda text: known.get(text) or text
+    return lambda text: known.get(text) or None
 
 
 def wanting(document: Path) -> list[str]:
     """Return the messages of a document that have no translation."""
     translate, texts = translator(document), (message.text for message in messages_of(document))
-    return [text for text in texts if translate(text) == text]
+    return [text for text in texts if not translate(text)]
 
 
 def update(document: Path) -> None:

@@ -43,7 +43,8 @@ def _describe_figures(path: Path, translate: Translate) -> None:
     if path.exists():
         figures = json.loads(path.read_text(encoding="utf-8"))
         for figure in figures:
-            figure["state"]["description"] = translate(figure["state"]["description"])
+            english = figure["state"]["description"]
+            figure["state"]["description"] = translate(english) or english
         path.write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
 
 
