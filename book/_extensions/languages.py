@@ -1,7 +1,8 @@
-"""Lead each page to the same place in the book's other language: a button at its head.
+"""The book's languages: a button at the head of each page leads to the same place in the other one.
 
 The Chinese pages lie under `zh/` in the built book, with the same names; headings have the same
-addresses there, so what is behind the # goes along.
+addresses there, so what is behind the # goes along. What the other extensions write into a page
+are the `words` of _config.yml, which the Chinese edition has in Chinese.
 """
 
 from posixpath import dirname, relpath
@@ -37,4 +38,6 @@ def add_switch(app, page, template, context, doctree):
 def setup(app):
     # After the theme has filled its row, which it does at 501.
     app.connect("html-page-context", add_switch, priority=502)
+    app.add_config_value("words", {}, "env", dict)
+    app.add_config_value("english_headings", {}, "", dict)  # by those of the page's language
     return {"parallel_read_safe": True, "parallel_write_safe": True}

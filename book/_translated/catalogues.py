@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
+import yaml
 from babel.messages import Catalog
 from babel.messages.pofile import read_po, write_po
 from messages import Message, Translate, messages, prose
 
 BOOK = Path(__file__).parents[1]
 LOCALE, LANGUAGE = BOOK / "locale", "zh_CN"
+CONFIG, TOC = BOOK.parent / "_config.yml", BOOK.parent / "_toc.yml"
 WITHOUT = {"chapter-times"}  # written by `make notebooks`, and nothing but names and numbers
 # The history knows better, and a date would change every file.
 WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -26,16 +28,32 @@ def documents() -> list[Path]:
     return sorted(path for path in found if path.stem not in WITHOUT)
 
 
+def said(settings: dict) -> Iterator[tuple[dict, str]]:
+    """Yield where in the settings or in the contents something stands that a reader sees."""
+    for part in settings.get("parts", ()):
+        yield part, "caption"
+    if "sphinx" in settings:
+        config = settings["sphinx"]["config"]
+        yield from ((settings, "title"), (settings, "author"), (settings["html"], "extra_footer"))
+        yield from ((config, key) for key in ("project", "nb_code_prompt_show", "nb_code_prompt_hide"))
+        yield from ((config["words"], key) for key in config["words"])
+
+
 def messages_of(document: Path) -> Iterator[Message]:
     """Yield the messages of a notebook or a page."""
     if document.suffix == ".ipynb":
         return prose(nbformat.read(document, as_version=4))
-    return messages(document.read_text(encoding="utf-8"))
+    text = document.read_text(encoding="utf-8")
+    if document.suffix == ".yml":
+        texts = (holder[key] for holder, key in said(yaml.safe_load(text)))
+        return (message for one in texts for message in messages(one))
+    return messages(text)
 
 
 def path_of(document: Path) -> Path:
     """Return where the catalogue of a document stands."""
-    return LOCALE / LANGUAGE / document.relative_to(BOOK).with_suffix(".po")
+    place = document.relative_to(BOOK if document.is_relative_to(BOOK) else BOOK.parent)
+    return LOCALE / LANGUAGE / place.with_suffix(".po")
 
 
 def read(document: Path) -> Catalog:
@@ -81,7 +99,7 @@ def _empty() -> Catalog:
 
 
 if __name__ == "__main__":
-    for document in documents():
+    for document in (*documents(), CONFIG, TOC):
         update(document)
         for text in wanting(document):
             print(f"{path_of(document).relative_to(BOOK.parent)}: {text[:80]!r}")

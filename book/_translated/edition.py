@@ -6,25 +6,27 @@ From there the book is built as the English one is. Nothing is run.
 """
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import nbformat
 import yaml
-from catalogues import BOOK, LANGUAGE, documents, translator
+from catalogues import BOOK, CONFIG, LANGUAGE, TOC, documents, said, translator
 from messages import Translate, translate_notebook, translated
 
 from meta_lib.moving.stored import ENDING
 
 ROOT = BOOK.parent
-SITE = BOOK / "site.md"  # words that stand in no document: titles of parts, the footer
+NOT_COPIED = ("_offline", "_stored", "_translated", "locale", "library", "__pycache__")
+TERMS = "terms.txt"
 
 
 def write(folder: Path) -> None:
     """Write all that the build of the Chinese book needs into a folder, anew."""
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(BOOK, folder / "book", ignore=shutil.ignore_patterns("_stored", "__pycache__"))
+    shutil.copytree(BOOK, folder / "book", ignore=shutil.ignore_patterns(*NOT_COPIED))
     for document in documents():
         path, translate = folder / document.relative_to(ROOT), translator(document)
         if document.suffix == ".ipynb":
@@ -33,9 +35,27 @@ def write(folder: Path) -> None:
             nbformat.write(notebook, path)
             _describe_figures(path.with_suffix(ENDING), translate)
         else:
-            text = document.read_text(encoding="utf-8")
-            path.write_text(translated(text, translate), encoding="utf-8")
+            text = translated(document.read_text(encoding="utf-8"), translate)
+            if path.stem == "glossary":
+                text = _by_pinyin(text)
+                (folder / TERMS).write_text(_terms(text), encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
     _write_settings(folder)
+
+
+def _terms(glossary: str) -> str:
+    """Return the glossary's terms for the search, which may not cut them: one a line."""
+    return "\n".join(re.findall(r"^### (.+?) · ", glossary, flags=re.MULTILINE))
+
+
+def _by_pinyin(glossary: str) -> str:
+    """Put the terms of each section in order, by pinyin, as GB 2312 sorts what is often written."""
+    sections = []
+    for section in re.split(r"^(?=## )", glossary, flags=re.MULTILINE):
+        head, *terms = re.split(r"^(?=### )", section.rstrip("\n"), flags=re.MULTILINE)
+        terms = sorted((term.rstrip("\n") for term in terms), key=lambda term: term.encode("gb18030"))
+        sections.append("\n\n".join([head.rstrip("\n"), *terms]))
+    return "\n\n".join(sections) + "\n"
 
 
 def _describe_figures(path: Path, translate: Translate) -> None:
@@ -49,22 +69,22 @@ def _describe_figures(path: Path, translate: Translate) -> None:
 
 
 def _write_settings(folder: Path) -> None:
-    translate = translator(SITE)
-    config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
-    config["title"] = translate(config["title"])
-    config["html"]["extra_footer"] = translated(config["html"]["extra_footer"], translate)
-    config["sphinx"]["local_extensions"]["headings"] = "book/_translated"
-    settings = config["sphinx"]["config"]
-    settings["language"] = LANGUAGE
-    settings["project"] = translate(settings["project"])
-    settings["extensions"] += ["headings"]
-    settings["myst_heading_slug_func"] = "headings.slug"
-    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-    for part in toc["parts"]:
-        part["caption"] = translate(part["caption"])
-    for name, content in (("_config.yml", config), ("_toc.yml", toc)):
-        text = yaml.safe_dump(content, allow_unicode=True, sort_keys=False)
-        (folder / name).write_text(text, encoding="utf-8")
+    """Write the settings in Chinese, and the contents; what is said there stands in `settings`."""
+    for document in (CONFIG, TOC):
+        settings, translate = yaml.safe_load(document.read_text(encoding="utf-8")), translator(document)
+        for holder, key in said(settings):
+            holder[key] = translated(holder[key], translate)
+        if document is CONFIG:
+            settings["sphinx"]["local_extensions"]["headings"] = str(BOOK / "_translated")
+            config = settings["sphinx"]["config"]
+            config["language"] = LANGUAGE
+            config["html_search_options"] = {"dict": str(folder.resolve() / TERMS)}
+            config["extensions"] += ["headings"]
+            config["myst_heading_slug_func"] = "headings.slug"
+            # Colab and Binder open what lies in the repository, and that is English.
+            settings["launch_buttons"] = {}
+        text = yaml.safe_dump(settings, allow_unicode=True, sort_keys=False)
+        (folder / document.name).write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Message(NamedTuple):
     text: str
     start: int
     end: int
+    heading: bool = False
 
 
 def messages(markdown: str) -> Iterator[Message]:
@@ -35,13 +36,14 @@ def messages(markdown: str) -> Iterator[Message]:
     starts = [0]
     for line in markdown.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    at = 0
+    at, heading = 0, False
     for token in MARKDOWN.parse(markdown):
+        heading = token.type == "heading_open" or (heading and token.type == "inline")
         if token.type not in ("inline", "html_block") or not token.map:
             continue
         at = max(at, starts[token.map[0]])
         if token.type == "inline":
-            found = [_place(markdown, token.content, at, starts[token.map[1]])]
+            found = [_place(markdown, token.content, at, starts[token.map[1]])._replace(heading=heading)]
         else:
             inside = BETWEEN_TAGS.finditer(markdown, at, starts[token.map[1]])
             found = [Message(match[0], match.start(), match.end()) for match in inside]
