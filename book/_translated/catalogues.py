@@ -17,7 +17,6 @@ from messages import Message, Translate, messages, prose
 BOOK = Path(__file__).parents[1]
 LOCALE, LANGUAGE = BOOK / "locale", "zh_CN"
 CONFIG, TOC = BOOK.parent / "_config.yml", BOOK.parent / "_toc.yml"
-WITHOUT = {"chapter-times"}  # written by `make notebooks`, and nothing but names and numbers
 # The history knows better, and a date would change every file.
 WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -25,7 +24,7 @@ WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 def documents() -> list[Path]:
     """Return the notebooks and the pages of the book, in no order that matters."""
     found = [*BOOK.glob("*.md"), *BOOK.glob("*.ipynb"), *BOOK.glob("[0-9]-*/*.ipynb")]
-    return sorted(path for path in found if path.stem not in WITHOUT)
+    return sorted(found)
 
 
 def said(settings: dict) -> Iterator[tuple[dict, str]]:
@@ -88,7 +87,7 @@ def update(document: Path) -> None:
     path = path_of(document)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
-        write_po(file, catalogue, width=0, ignore_obsolete=True, include_previous=True)
+        write_po(file, catalogue, width=0, ignore_obsolete=True)
 
 
 def _empty() -> Catalog:

@@ -22,6 +22,28 @@ ROOT = BOOK.parent
 NOT_COPIED = ("_offline", "_stored", "_translated", "locale", "library", "__pycache__")
 TERMS = "terms.txt"
 
+# What the theme and Sphinx write, where they have no Chinese of their own.
+THEME = {
+    "Search": "搜索",
+    "Search this book...": "搜索",
+    "Link to this heading": "本节的链接",
+    "Link to this definition": "本条的链接",
+    "Toggle hidden content": "展开或收起",
+    "Show the code": "显示代码",
+    "Hide the code": "收起代码",
+    "Repository": "代码仓库",
+    "Source repositories": "代码仓库",
+    "Open issue": "提出问题",
+    "Color mode": "配色",
+    "System Settings": "跟随系统",
+    "Light": "浅色",
+    "Dark": "深色",
+    "Toggle primary sidebar": "展开或收起侧栏",
+    "Toggle secondary sidebar": "展开或收起本页目录",
+    "Main": "全书目录",
+    "Page": "本页目录",
+}
+
 
 def write(folder: Path) -> None:
     """Write all that the build of the Chinese book needs into a folder, anew."""
@@ -78,6 +100,8 @@ def _write_settings(folder: Path) -> None:
             settings["sphinx"]["local_extensions"]["headings"] = str(BOOK / "_translated")
             config = settings["sphinx"]["config"]
             config["language"] = LANGUAGE
+            config["theme_words"] = THEME
+            config["html_theme_options"]["search_bar_text"] = THEME["Search"]
             config["html_search_options"] = {"dict": str(folder.resolve() / TERMS)}
             config["extensions"] += ["headings"]
             config["myst_heading_slug_func"] = "headings.slug"
