@@ -16,9 +16,9 @@ which a page from the file system may not fetch. There they come without.
 from pathlib import Path
 
 FILLED = {
-    'class="bd-sidebar-primary bd-sidebar': 'role="navigation" aria-label="The book" '
+    'class="bd-sidebar-primary bd-sidebar': 'role="navigation" aria-label="{side_bar}" '
     'class="bd-sidebar-primary bd-sidebar',
-    '<summary><span class="toctree-toggle"': '<summary aria-label="pages of this part">'
+    '<summary><span class="toctree-toggle"': '<summary aria-label="{part}">'
     '<span class="toctree-toggle"',
     '<dl>\n<dd><em class="sig-param">': '<dl role="presentation">\n<dd><em class="sig-param">',
     '<th class="head"></th>': '<td class="head"></td>',
@@ -43,7 +43,7 @@ def fill_in(app, exception):
         text = page.read_text(encoding="utf-8")
         filled = text
         for before, after in FILLED.items():
-            filled = filled.replace(before, after)
+            filled = filled.replace(before, after.format(**app.config.words))
         if filled != text:
             page.write_text(filled, encoding="utf-8")
 

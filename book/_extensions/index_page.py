@@ -28,7 +28,12 @@ def pages(env):
     return [root.docname, *(page for tree in root.subtrees for page in tree.items)]
 
 
-def passages(source):
+def in_order(text):
+    """Return the key that sorts words: by letters, and Chinese ones by pinyin, as GB 2312 does."""
+    return text.lower().encode("gb18030")
+
+
+def passages(source, slugify):
     """Yield (chapter, section, its anchor, a line of prose) of a notebook's Markdown."""
     chapter = section = ""
     for cell in json.loads(source.read_text(encoding="utf-8"))["cells"]:
@@ -38,7 +43,12 @@ def passages(source):
             if heading := HEADING.match(line):
                 section = heading[2]
                 chapter = section if len(heading[1]) == 1 else chapter
-            yield chapter, section, default_slugify(section), line
+            yield chapter, section, slugify(section), line
+
+
+def slug_of(env):
+    """Return the function that makes a heading's address."""
+    return env.myst_config.heading_slug_func or default_slugify
 
 
 def found(env, pattern):
@@ -48,21 +58,12 @@ def found(env, pattern):
         source = Path(env.srcdir) / f"{page}.ipynb"
         if not source.exists():
             continue
-        for chapter, section, anchor, line in passages(source):
+        for chapter, section, anchor, line in passages(source, slug_of(env)):
             place = (chapter, section, f"/{page}.ipynb#{anchor}")
             for match in pattern.finditer(line):
                 if place not in places[match.groups()]:
                     places[match.groups()].append(place)
     return places
-
-
-def entry(name, places):
-    """Return a list item: the name, then chapter by chapter the sections as links."""
-    chapters = defaultdict(list)
-    for chapter, section, address in places:
-        chapters[chapter].append(f"[{section if section != chapter else 'opening'}]({address})")
-    said = "; ".join(f"{chapter}: {', '.join(links)}" for chapter, links in chapters.items())
-    return f"- **{name}** {said}"
 
 
 class Index(SphinxDirective):
@@ -71,6 +72,15 @@ class Index(SphinxDirective):
     def items(self):
         """Return the lines of the list, in Markdown."""
         raise NotImplementedError
+
+    def item(self, name, places):
+        """Return a line: the name, then chapter by chapter the sections as links."""
+        chapters = defaultdict(list)
+        for chapter, section, address in places:
+            words = section if section != chapter else self.config.words["chapter_opening"]
+            chapters[chapter].append(f"[{words}]({address})")
+        said = "; ".join(f"{chapter}: {', '.join(links)}" for chapter, links in chapters.items())
+        return f"- **{name}** {said}"
 
     def run(self):
         """Parse the list as if it stood in the page."""
@@ -82,19 +92,20 @@ class Index(SphinxDirective):
 
 
 class Terms(Index):
-    """The terms of the glossary, in the alphabet's order."""
+    """The terms of the glossary, in order."""
 
     def items(self):
         """Raise ValueError for a term that no chapter links: a glossary of what is not there."""
         places = {anchor: where for (anchor,), where in found(self.env, TERM).items()}
         source = Path(self.env.srcdir) / "book/glossary.md"
         terms = re.findall(r"^### (.+)$", source.read_text(encoding="utf-8"), re.MULTILINE)
-        unused = [term for term in terms if default_slugify(term) not in places]
+        addresses = {term: slug_of(self.env)(term) for term in terms}
+        unused = [term for term, address in addresses.items() if address not in places]
         if unused:
             raise ValueError(f"no chapter links these terms of the glossary: {', '.join(unused)}")
         return [
-            entry(f"[{term}](glossary.md#{default_slugify(term)})", places[default_slugify(term)])
-            for term in sorted(terms, key=str.lower)
+            self.item(f"[{term}](glossary.md#{addresses[term]})", places[addresses[term]])
+            for term in sorted(terms, key=in_order)
         ]
 
 
@@ -111,8 +122,8 @@ class Works(Index):
         source = (Path(self.env.srcdir) / "book/references.bib").read_text(encoding="utf-8")
         known = {url for url in cited if url in source}
         return [
-            entry(f"[{labels[url]}]({url})", cited[url])
-            for url in sorted(known, key=lambda url: labels[url].lower())
+            self.item(f"[{labels[url]}]({url})", cited[url])
+            for url in sorted(known, key=lambda url: in_order(labels[url]))
         ]
 
 

@@ -1,9 +1,12 @@
-"""Lead each page to the same place in the book's other language: a button at its head.
+"""The book's languages: a button at the head of each page leads to the same place in the other one.
 
 The Chinese pages lie under `zh/` in the built book, with the same names; headings have the same
-addresses there, so what is behind the # goes along.
+addresses there, so what is behind the # goes along. What the other extensions write into a page
+are the `words` of _config.yml, which the Chinese edition has in Chinese.
 """
 
+import re
+from pathlib import Path
 from posixpath import dirname, relpath
 
 FOLDER = {"en": "", "zh_CN": "zh/"}
@@ -34,7 +37,25 @@ def add_switch(app, page, template, context, doctree):
     app.add_js_file(None, body=KEEP_THE_PLACE)
 
 
+def replace_theme_words(app, exception):
+    """Put the theme's own words in the finished pages into their language."""
+    words = app.config.theme_words
+    if exception or app.builder.format != "html" or not words:
+        return
+    longest_first = sorted(words, key=len, reverse=True)
+    pattern = re.compile(rf'(="|>\s*)({"|".join(map(re.escape, longest_first))})(?=\s*[<"])')
+    for page in Path(app.outdir).rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(
+            pattern.sub(lambda found: found[1] + words[found[2]], text), encoding="utf-8"
+        )
+
+
 def setup(app):
     # After the theme has filled its row, which it does at 501.
     app.connect("html-page-context", add_switch, priority=502)
+    app.add_config_value("words", {}, "env", dict)
+    app.add_config_value("theme_words", {}, "", dict)
+    app.connect("build-finished", replace_theme_words)
+    app.add_config_value("english_headings", {}, "", dict)  # by those of the page's language
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -134,9 +134,9 @@ def chapters(env):
 
 
 def outline(env, page):
-    """List text and anchor of a page's headings, its title first."""
-    headings = env.tocs[page].findall(nodes.reference)
-    return [(heading.astext(), heading["anchorname"]) for heading in headings]
+    """List the text, in English, and the anchor of a page's headings, its title first."""
+    headings = [(one.astext(), one["anchorname"]) for one in env.tocs[page].findall(nodes.reference)]
+    return [(env.config.english_headings.get(text, text), anchor) for text, anchor in headings]
 
 
 def find_chapter(env, part, title, section):
@@ -261,7 +261,7 @@ def add_entries(app, page, doctree):
             shown = link(app, page, target, f"#{name}", nodes.literal("", entry))
             modules.setdefault((module, target), []).append(shown)
     if modules:
-        doctree[0] += nodes.rubric("", "In the library")
+        doctree[0] += nodes.rubric("", app.config.words["in_library"])
     for (module, target), links in modules.items():
         name = link(app, page, target, f"#module-{module}", nodes.literal("", module))
         doctree[0] += line(name, links)

@@ -15,7 +15,7 @@ text with a folded answer. Its form is strict, so that a page can be made of it:
 
     </details>
 
-In another language of the book (`WORDS`) the words are others, the form is the same. One choice is
+In the book's other language (`WORDS`) the words are others, the form is the same. One choice is
 right. Or the reader gives a number: in place of the choices stands a line that begins
 with "A number", and the answers are `33 to 53: yes`, `less: no` and `more: no`.
 
@@ -59,8 +59,9 @@ class Question(NamedTuple):
     reasons: dict[str, tuple[bool, str]]
 
 
-def parse(source, language="en"):
+def parse(source):
     """Read a cell. Raises ValueError where its form is another, saying what is wrong."""
+    language = next((one for one in WORDS if source.startswith(f"**{WORDS[one][0]}")), "en")
     question, number, answer, yes, no, less, more = WORDS[language]
     words = {"question": question, "number": number, "answer": answer, "yes": yes, "no": no}
     escaped = {name: re.escape(word) for name, word in words.items()}
@@ -98,7 +99,7 @@ def box(app, docname, source):
         if "question" in cell["metadata"].get("tags", []):
             text = "".join(cell["source"])
             try:
-                reasons = parse(text, app.config.language).reasons.values()
+                reasons = parse(text).reasons.values()
             except ValueError as error:
                 raise ExtensionError(f"{docname}, cell {number}, a question: {error}") from error
             right = [verdict for verdict, _ in reasons].index(True)

@@ -10,14 +10,15 @@ from pathlib import Path
 
 import nbformat
 import scripts
+import yaml
 from babel.messages import Catalog
 from babel.messages.pofile import read_po, write_po
 from messages import Message, Translate, messages, prose
 
 BOOK = Path(__file__).parents[1]
 LOCALE, LANGUAGE = BOOK / "locale", "zh_CN"
+CONFIG, TOC = BOOK.parent / "_config.yml", BOOK.parent / "_toc.yml"
 SCRIPTS = BOOK / "scripts"  # no document, but what the pages' scripts say has a catalogue as well
-WITHOUT = {"chapter-times"}  # written by `make notebooks`, and nothing but names and numbers
 # The history knows better, and a date would change every file.
 WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -25,7 +26,18 @@ WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 def documents() -> list[Path]:
     """Return the notebooks and the pages of the book, in no order that matters."""
     found = [*BOOK.glob("*.md"), *BOOK.glob("*.ipynb"), *BOOK.glob("[0-9]-*/*.ipynb")]
-    return sorted(path for path in found if path.stem not in WITHOUT)
+    return sorted(found)
+
+
+def said(settings: dict) -> Iterator[tuple[dict, str]]:
+    """Yield where in the settings or in the contents something stands that a reader sees."""
+    for part in settings.get("parts", ()):
+        yield part, "caption"
+    if "sphinx" in settings:
+        config = settings["sphinx"]["config"]
+        yield from ((settings, "title"), (settings, "author"), (settings["html"], "extra_footer"))
+        yield from ((config, key) for key in ("project", "nb_code_prompt_show", "nb_code_prompt_hide"))
+        yield from ((config["words"], key) for key in config["words"])
 
 
 def messages_of(document: Path) -> Iterator[Message]:
@@ -34,12 +46,17 @@ def messages_of(document: Path) -> Iterator[Message]:
         return (Message(text, 0, len(text)) for text in scripts.template(read(SCRIPTS)))
     if document.suffix == ".ipynb":
         return prose(nbformat.read(document, as_version=4))
-    return messages(document.read_text(encoding="utf-8"))
+    text = document.read_text(encoding="utf-8")
+    if document.suffix == ".yml":
+        texts = (holder[key] for holder, key in said(yaml.safe_load(text)))
+        return (message for one in texts for message in messages(one))
+    return messages(text)
 
 
 def path_of(document: Path) -> Path:
     """Return where the catalogue of a document stands."""
-    return LOCALE / LANGUAGE / document.relative_to(BOOK).with_suffix(".po")
+    place = document.relative_to(BOOK if document.is_relative_to(BOOK) else BOOK.parent)
+    return LOCALE / LANGUAGE / place.with_suffix(".po")
 
 
 def read(document: Path) -> Catalog:
@@ -54,13 +71,13 @@ def read(document: Path) -> Catalog:
 def translator(document: Path) -> Translate:
     """Return what translates a document's messages, as far as there are translations."""
     known = {one.id: one.string for one in read(document) if one.id and not one.fuzzy}
-    return lambda text: known.get(text) or text
+    return lambda text: known.get(text) or None
 
 
 def wanting(document: Path) -> list[str]:
     """Return the messages of a document that have no translation."""
     translate, texts = translator(document), (message.text for message in messages_of(document))
-    return [text for text in texts if translate(text) == text]
+    return [text for text in texts if not translate(text)]
 
 
 def update(document: Path) -> None:
@@ -74,7 +91,7 @@ def update(document: Path) -> None:
     path = path_of(document)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
-        write_po(file, catalogue, width=0, ignore_obsolete=True, include_previous=True)
+        write_po(file, catalogue, width=0, ignore_obsolete=True)
 
 
 def _empty() -> Catalog:
@@ -85,7 +102,7 @@ def _empty() -> Catalog:
 
 
 if __name__ == "__main__":
-    for document in (*documents(), SCRIPTS):
+    for document in (*documents(), CONFIG, TOC, SCRIPTS):
         update(document)
         for text in wanting(document):
             print(f"{path_of(document).relative_to(BOOK.parent)}: {text[:80]!r}")

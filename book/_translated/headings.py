@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from catalogues import documents, read
+from catalogues import documents, messages_of, translator
 from docutils import nodes
 from markdown_it import MarkdownIt
 from mdit_py_plugins.anchors.index import slugify
@@ -18,13 +18,14 @@ def slug(title):
 
 @cache
 def english():
-    """Return the plain words of each message by those of its translation."""
-    return {
-        _plain(message.string): _plain(message.id)
-        for document in documents()
-        for message in read(document)
-        if message.id and message.string
-    }
+    """Return the plain words of each heading by those of its translation."""
+    found = {}
+    for document in documents():
+        translate = translator(document)
+        for message in messages_of(document):
+            if message.heading and translate(message.text):
+                found[_plain(translate(message.text))] = _plain(message.text)
+    return found
 
 
 def name_sections(app, doctree):
@@ -37,7 +38,13 @@ def name_sections(app, doctree):
             doctree.ids[name] = section
 
 
+def tell_english(app, config):
+    """Let the library's pages find the chapters by their English headings."""
+    config.english_headings = english()
+
+
 def setup(app):
+    app.connect("config-inited", tell_english)
     # Before the table of contents is made.
     app.connect("doctree-read", name_sections, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -18,7 +18,8 @@ MARKDOWN = MarkdownIt("commonmark").enable("table")
 NOT_WORDS = re.compile(r"\$\$.+?\$\$|\$[^$]+\$|`[^`]*`|<[^>]*>|\]\([^)]*\)|https?://\S+", re.DOTALL)
 BETWEEN_TAGS = re.compile(r"(?<=>)[^<>]+(?=<)")
 
-Translate = Callable[[str], str]
+# None where there is no translation: then the English stands.
+Translate = Callable[[str], str | None]
 
 
 class Message(NamedTuple):
@@ -27,6 +28,7 @@ class Message(NamedTuple):
     text: str
     start: int
     end: int
+    heading: bool = False
 
 
 def messages(markdown: str) -> Iterator[Message]:
@@ -34,13 +36,14 @@ def messages(markdown: str) -> Iterator[Message]:
     starts = [0]
     for line in markdown.splitlines(keepends=True):
         starts.append(starts[-1] + len(line))
-    at = 0
+    at, heading = 0, False
     for token in MARKDOWN.parse(markdown):
+        heading = token.type == "heading_open" or (heading and token.type == "inline")
         if token.type not in ("inline", "html_block") or not token.map:
             continue
         at = max(at, starts[token.map[0]])
         if token.type == "inline":
-            found = [_place(markdown, token.content, at, starts[token.map[1]])]
+            found = [_place(markdown, token.content, at, starts[token.map[1]])._replace(heading=heading)]
         else:
             inside = BETWEEN_TAGS.finditer(markdown, at, starts[token.map[1]])
             found = [Message(match[0], match.start(), match.end()) for match in inside]
@@ -53,7 +56,7 @@ def messages(markdown: str) -> Iterator[Message]:
 def translated(markdown: str, translate: Translate) -> str:
     """Return the Markdown text with each of its messages translated."""
     for message in reversed(list(messages(markdown))):
-        text = translate(message.text)
+        text = translate(message.text) or message.text
         markdown = markdown[: message.start] + text + markdown[message.end :]
     return markdown
 
@@ -63,20 +66,28 @@ def prose(notebook: nbformat.NotebookNode) -> Iterator[Message]:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             yield from messages(cell.source)
-        for output in cell.get("outputs", ()):
-            if "image/png" in output.get("data", {}):
-                text = output.data["text/plain"]
-                yield Message(text, 0, len(text))
+        for data in _pictures(cell):
+            yield Message(data["text/plain"], 0, len(data["text/plain"]))
 
 
 def translate_notebook(notebook: nbformat.NotebookNode, translate: Translate) -> None:
-    """Translate a notebook's Markdown cells and its pictures' descriptions, in place."""
+    """Translate a notebook's Markdown cells and its pictures' descriptions, in place.
+
+    The form of a question is strict: one that is not translated as a whole stays in English.
+    """
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = translated(cell.source, translate)
-        for output in cell.get("outputs", ()):
-            if "image/png" in output.get("data", {}):
-                output.data["text/plain"] = translate(output.data["text/plain"])
+            question = "question" in cell.metadata.get("tags", ())
+            if not question or all(translate(one.text) for one in messages(cell.source)):
+                cell.source = translated(cell.source, translate)
+        for data in _pictures(cell):
+            data["text/plain"] = translate(data["text/plain"]) or data["text/plain"]
+
+
+def _pictures(cell: nbformat.NotebookNode) -> list[dict]:
+    """Return the outputs of a cell that are pictures, each with its description."""
+    outputs = [output.get("data", {}) for output in cell.get("outputs", ())]
+    return [data for data in outputs if "image/png" in data]
 
 
 def _place(markdown: str, content: str, start: int, end: int) -> Message:

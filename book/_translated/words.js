@@ -3,7 +3,7 @@
 // What a translation leaves out, a plural's ending, is no more than letters.
 globalThis.inThisLanguage = (() => {
   const WORDS = WORDS_OF_THE_LANGUAGE;
-  const HOLE = /\{(\d+)\}/, SIGNS = { ", ": "，", "; ": "；", ": ": "：", " and ": "和" };
+  const HOLE = /\{(\d+)\}/, SIGNS = { ", ": "，", "; ": "；", ": ": "：", " and ": "和", " → ": " → " };
   const joined = (text) => text.replace(/(?<=\p{sc=Han}) (?=\p{sc=Han})/gu, "");
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const holesOf = (text) => [...text.matchAll(/\{(\d+)\}/g)].map(([, number]) => number);
@@ -35,14 +35,16 @@ globalThis.inThisLanguage = (() => {
   // How much English is left in a text.
   const left = (text) => text.match(/[A-Za-z]{2,}/g)?.length ?? 0;
 
-  // Of all patterns that fit, the longest of those that leave least in English.
+  // Of all patterns that fit, the longest of those that leave least in English. One that stands in what
+  // varies once more is an entry of a list.
   function matched(text) {
     let best = null;
     for (const { key, holes, other, pattern } of forms) {
       const found = text.includes(key) && pattern.exec(text);
-      if (!found || !found.every((one) => closed(one ?? ""))) continue;
-      const parts = Object.fromEntries(holes.map((number, i) => [number, whole(found[i + 3]).trim()]));
-      const said = joined(whole(found[1] ?? "") + (found[2] ?? "") + other.replace(/\{(\d+)\}/g, (_, number) => parts[number]));
+      const varies = found && found.slice(1).map((one) => one ?? "");
+      if (!varies || !varies.every((one) => closed(one) && !one.includes(key))) continue;
+      const parts = Object.fromEntries(holes.map((number, i) => [number, whole(varies[i + 2]).trim()]));
+      const said = joined(whole(varies[0]) + varies[1] + other.replace(/\{(\d+)\}/g, (_, number) => parts[number]));
       if (best === null || left(said) < left(best)) best = said;
     }
     return best;
@@ -51,8 +53,8 @@ globalThis.inThisLanguage = (() => {
   // The parts of a list, and the signs between them, as they are outside of brackets.
   function partsOf(text) {
     const parts = [""];
-    for (const one of text.split(/([,;:] | and )/)) {
-      const sign = SIGNS[one] && closed(parts.at(-1));
+    for (const one of text.split(/([,;:] | and | → )/)) {
+      const sign = closed(parts.at(-1)) && SIGNS[one];
       if (sign) parts.push(sign, "");
       else parts.push(parts.pop() + one);
     }
@@ -75,6 +77,8 @@ globalThis.inThisLanguage = (() => {
 
   function phrase(text) {
     if (Object.hasOwn(WORDS, text)) return WORDS[text];
+    const [name, ...value] = text.split(" = ");
+    if (value.length && Object.hasOwn(WORDS, name)) return `${WORDS[name]} = ${whole(value.join(" = "))}`;
     const said = matched(text);
     if (said !== null) return said;
     if (text.endsWith(".")) return `${phrase(text.slice(0, -1))}。`;
