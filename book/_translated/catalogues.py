@@ -68,10 +68,14 @@ def read(document: Path) -> Catalog:
         return read_po(file, locale=LANGUAGE)
 
 
+def translations(document: Path) -> dict[str, str]:
+    """Return a document's messages that are translated, and what they are in the other language."""
+    return {one.id: one.string for one in read(document) if one.id and one.string and not one.fuzzy}
+
+
 def translator(document: Path) -> Translate:
     """Return what translates a document's messages, as far as there are translations."""
-    known = {one.id: one.string for one in read(document) if one.id and not one.fuzzy}
-    return lambda text: known.get(text) or None
+    return translations(document).get
 
 
 def wanting(document: Path) -> list[str]:

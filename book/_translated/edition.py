@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import scripts
 import yaml
-from catalogues import BOOK, CONFIG, LANGUAGE, SCRIPTS, TOC, documents, read, said, translator
+from catalogues import BOOK, CONFIG, LANGUAGE, SCRIPTS, TOC, documents, said, translations, translator
 from messages import Translate, translate_notebook, translated
 
 from meta_lib.moving.stored import ENDING
@@ -94,8 +94,7 @@ def _describe_figures(path: Path, translate: Translate) -> None:
 
 def _write_words(path: Path) -> None:
     """Write the script that has the words of all scripts; the pages have it where it is there."""
-    known = {one.id: one.string for one in read(SCRIPTS) if one.id and one.string and not one.fuzzy}
-    path.write_text(scripts.script(known), encoding="utf-8")
+    path.write_text(scripts.script(translations(SCRIPTS)), encoding="utf-8")
 
 
 def _write_settings(folder: Path) -> None:

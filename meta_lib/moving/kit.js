@@ -148,7 +148,7 @@ function figure(model, el, { hint, controls = [], height = 320, words, draw, ask
     const text = here(draw(stage, model) ?? "");
     stage.end();
     readout.textContent = text;
-    room ||= words ?? Math.max(300, 2.2 * widthOf(text));
+    room ||= words ? words * (globalThis.inThisLanguage?.room ?? 1) : Math.max(300, 2.2 * widthOf(text));
     readout.style.height = `${1.5 * Math.ceil(((stage.narrow ? 7.2 : 8) * room) / stage.width + 0.2)}em`;
     clearTimeout(quiet);
     quiet = setTimeout(() => { if (heard.textContent !== text) heard.textContent = text; }, 500);
