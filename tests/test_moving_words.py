@@ -27,6 +27,7 @@ WORDS = {
 SAID = {
     "0.25": "0.25",
     "MAML": "MAML",
+    "A 0.7, B (1, 2)": "A 0.7，B (1, 2)",
     "Learn": "学习",
     "Press Learn. Then wait.": "按“学习”，然后等待。",
     "steps = 5": "步数 = 5",

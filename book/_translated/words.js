@@ -32,8 +32,10 @@ globalThis.inThisLanguage = (() => {
     return depth === 0;
   }
 
-  // How much English is left in a text.
-  const left = (text) => text.match(/[A-Za-z]{2,}/g)?.length ?? 0;
+  // How many words are left in a text that have another in this language; a name has none.
+  const latin = (text) => text.match(/[A-Za-z]{2,}/g) ?? [];
+  const english = new Set(Object.entries(WORDS).flatMap(([text, other]) => latin(text).filter((word) => !latin(other).includes(word))));
+  const left = (text) => latin(text).filter((word) => english.has(word)).length;
 
   // Of all patterns that fit, the longest of those that leave least in English. One that stands in what
   // varies once more is an entry of a list.
@@ -45,6 +47,7 @@ globalThis.inThisLanguage = (() => {
       if (!varies || !varies.every((one) => closed(one) && !one.includes(key))) continue;
       const parts = Object.fromEntries(holes.map((number, i) => [number, whole(varies[i + 2]).trim()]));
       const said = joined(whole(varies[0]) + varies[1] + other.replace(/\{(\d+)\}/g, (_, number) => parts[number]));
+      if (!left(said)) return said;
       if (best === null || left(said) < left(best)) best = said;
     }
     return best;
@@ -88,7 +91,7 @@ globalThis.inThisLanguage = (() => {
   // A text that is known as a whole, or its sentences one by one; none after a full stop of full width.
   const known = new Map();
   function whole(text) {
-    if (!/[A-Za-z]{2}/.test(text)) return text;
+    if (!/[A-Za-z]{2}|[,;:] /.test(text)) return text;
     if (!known.has(text)) {
       if (known.size > 5000) known.clear();
       const [, before, inside, after] = /^(\s*)(.*?)(\s*)$/s.exec(text);
