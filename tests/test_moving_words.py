@@ -15,36 +15,44 @@ WORDS = {
     "turned by {0}°": "转 {0}°",
     "{0} shot{1}": "{0} 样本",
     "{0} step{1}": "{0} 步",
-    "Iteration {0} of {1}{2}.": "第 {0} 次迭代，共 {1}{2}。",
-    "Iteration {0} of {1} of {2}{3}.": "第 {0} 次迭代，共 {1}，{2}{3}。",
+    "Iteration {0} of {1}{2}.": "第 {0} 次迭代，共 {1} 次{2}。",
+    "Iteration {0} of {1} of {2}{3}.": "第 {0} 次迭代，共 {1} 次，{2}{3}。",
+    ", loss {0}": "，损失 {0}",
     ": loss {0}, the mean of ten": "：损失 {0}，十次的平均",
     "{0} diverged at step {1}{2}": "{0} 在第 {1} 步发散{2}",
     "(α = {0} overshoots)": "（α = {0} 冲过头）",
     "Loss: {0}.": "损失：{0}。",
     "{0} is at step {1}": "{0} 走到第 {1} 步",
     "from {0} each": "每个 {0}",
+    "it settles at ({0})": "停在 ({0})",
 }
 SAID = {
     "0.25": "0.25",
     "MAML": "MAML",
     "A 0.7, B (1, 2)": "A 0.7，B (1, 2)",
+    "it settles at (1, 2)": "停在 (1, 2)",
     "Learn": "学习",
     "Press Learn. Then wait.": "按“学习”，然后等待。",
     "steps = 5": "步数 = 5",
     "turned by up to = 30°": "最多转动 = 30°",
     "1 shot": "1 样本",
     "5 shots": "5 样本",
-    "Iteration 3 of 100.": "第 3 次迭代，共 100。",
-    "Iteration 3 of 100: loss 0.2, the mean of ten.": "第 3 次迭代，共 100：损失 0.2，十次的平均。",
+    "Iteration 3 of 100.": "第 3 次迭代，共 100 次。",
+    "Iteration 3 of 100: loss 0.2, the mean of ten.": (
+        "第 3 次迭代，共 100 次：损失 0.2，十次的平均。"
+    ),
     "Iteration 3 of 100 of MAML: loss 0.2, the mean of ten.": (
-        "第 3 次迭代，共 100，MAML：损失 0.2，十次的平均。"
+        "第 3 次迭代，共 100 次，MAML：损失 0.2，十次的平均。"
+    ),
+    "MAML: 5 steps, loss 0.2. Loss: MAML, random start.": (
+        "MAML：5 步，损失 0.2。损失：MAML、随机起点。"
     ),
     # A list, of which an entry has a bracket; two sentences, and one that is not known.
     "Loss: MAML 0.1, random start diverged at step 3 (α = 2 overshoots).": (
         "损失：MAML 0.1，随机起点在第 3 步发散（α = 2 冲过头）。"
     ),
     "Loss: MAML is at step 1, SGD is at step 2.": "损失：MAML 走到第 1 步，SGD 走到第 2 步。",
-    "Loss: 0.1. Iteration 3 of 100. Who knows.": "损失：0.1。第 3 次迭代，共 100。Who knows。",
+    "Loss: 0.1. Iteration 3 of 100. Who knows.": "损失：0.1。第 3 次迭代，共 100 次。Who knows。",
     "Loss: (0.1, 0.2).": "损失：(0.1, 0.2)。",
     "from random start each": "每个随机起点",
     "constructor": "constructor",

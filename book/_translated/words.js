@@ -37,14 +37,16 @@ globalThis.inThisLanguage = (() => {
   const english = new Set(Object.entries(WORDS).flatMap(([text, other]) => latin(text).filter((word) => !latin(other).includes(word))));
   const left = (text) => latin(text).filter((word) => english.has(word)).length;
 
-  // Of all patterns that fit, the longest of those that leave least in English. One that stands in what
-  // varies once more is an entry of a list.
+  // Whether a text may be what varies in a sentence: no end of one, and not the same sentence once more,
+  // of which this is then a list.
+  const varying = (text, key) => closed(text) && !text.endsWith(".") && !text.includes(key);
+
+  // Of all patterns that fit, the longest of those that leave least in English.
   function matched(text) {
     let best = null;
     for (const { key, holes, other, pattern } of forms) {
-      const found = text.includes(key) && pattern.exec(text);
-      const varies = found && found.slice(1).map((one) => one ?? "");
-      if (!varies || !varies.every((one) => closed(one) && !one.includes(key))) continue;
+      const varies = (text.includes(key) ? pattern.exec(text) : null)?.slice(1).map((one) => one ?? "");
+      if (!varies?.every((one) => varying(one, key))) continue;
       const parts = Object.fromEntries(holes.map((number, i) => [number, whole(varies[i + 2]).trim()]));
       const said = joined(whole(varies[0]) + varies[1] + other.replace(/\{(\d+)\}/g, (_, number) => parts[number]));
       if (!left(said)) return said;
@@ -84,14 +86,17 @@ globalThis.inThisLanguage = (() => {
     const said = matched(text);
     if (said !== null) return said;
     if (text.endsWith(".")) return `${phrase(text.slice(0, -1))}。`;
-    const parts = partsOf(text);
-    return parts.length > 1 ? parts.map((part, i) => (i % 2 ? part : whole(part))).join("") : words(text);
+    const parts = partsOf(text), names = !/[\d=%:;]/.test(text);
+    return parts.length > 1 ? parts.map((part, i) => (i % 2 ? (names ? part.replace("，", "、") : part) : whole(part))).join("") : words(text);
   }
+
+  // Words, or a list with letters in it, and not numbers alone.
+  const SPEAKS = /[A-Za-z]{2}|^[,;:] |\p{L}.*[,;:] |[,;:] .*\p{L}/su;
 
   // A text that is known as a whole, or its sentences one by one; none after a full stop of full width.
   const known = new Map();
   function whole(text) {
-    if (!/[A-Za-z]{2}|[,;:] /.test(text)) return text;
+    if (!SPEAKS.test(text)) return text;
     if (!known.has(text)) {
       if (known.size > 5000) known.clear();
       const [, before, inside, after] = /^(\s*)(.*?)(\s*)$/s.exec(text);
