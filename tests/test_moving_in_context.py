@@ -60,7 +60,7 @@ def test_the_readout_reacts(figure):
 )  # fmt: skip
 def test_a_wild_address_starts_a_sound_figure(tab, address):
     said = show_figure(tab, InContext(), f"?{address}").locator(".moving-readout").text_content()
-    assert "of attention answer" in said and "NaN" not in said
+    assert "of attention:" in said and "NaN" not in said
 
 
 def test_the_still_picture_is_of_the_start():

@@ -1,7 +1,8 @@
 """Every figure of the book is walked: each control to both ends, each button, also while it plays.
 
-Nothing may be cut, nothing may jump, no two texts and no curve may lie on a name at the start. The
-figures are those that the chapters store, so that nothing is trained here.
+Nothing may be cut, nothing may jump, no two texts and no curve may lie on a name at the start; in
+Chinese no English may be left. The figures are those that the chapters store, so that nothing is
+trained here.
 """
 
 import functools
@@ -9,14 +10,23 @@ import json
 from pathlib import Path
 
 import pytest
+import scripts
 from browser import show_stored, watched
+from catalogues import SCRIPTS, translations
 
 from meta_lib.moving.stored import ENDING
 
 FONT = "font: 16px/1.65 sans-serif"
 BOOK = Path(__file__).parents[1] / "book"
 # Part of what is walked is checked after each move, within the page: `settled` waits for drawings.
-WALK = """async (at) => {
+WALK = """async (at, { names, reset: resets, pause }) => {
+    const english = (text) => (text ?? "").match(/[A-Za-z0-9]*[A-Za-z]{2,}[A-Za-z0-9]*/g)
+        ?.filter((word) => !names.includes(word)).join(" ");
+    // A text on the page as it is heard or seen: each piece by itself.
+    const said = (root) => [root, ...root.querySelectorAll("*")].flatMap((one) => [
+        ...(one === root ? [] : ["aria-label", "aria-valuetext"].map((name) => one.getAttribute(name))),
+        ...[...one.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data),
+    ]);
     const settled = async () => {
         for (let i = 0; i < 2; i += 1) await new Promise(requestAnimationFrame);
     };
@@ -41,6 +51,9 @@ WALK = """async (at) => {
         if (readout.scrollHeight > readout.clientHeight + 1) {
             faults.add(`${when}: no room for "${readout.textContent}"`);
         }
+        if (names) {
+            for (const text of said(root)) if (english(text)) faults.add(`${when}: "${text}" is English`);
+        }
         const now = root.getBoundingClientRect().height;
         if (Math.abs(now - height) > 1) faults.add(`${when}: ${height} px become ${now}`);
     };
@@ -64,7 +77,7 @@ WALK = """async (at) => {
         }
     }
     const buttons = [...root.querySelectorAll("button")];
-    const reset = buttons.find((one) => one.textContent === "Reset");
+    const reset = buttons.find((one) => one.textContent === resets);
     const others = buttons.filter((one) => one !== reset);
     const walk = async (when) => {
         for (const [name, move] of moves) {
@@ -83,7 +96,7 @@ WALK = """async (at) => {
         button.click();
         await settled();
         look(`after ${name}`);
-        if (button.textContent === "Pause") {
+        if (button.textContent === pause) {
             for (const [, move] of moves) move();
             await settled();
             look(`during ${name}`);
@@ -138,13 +151,26 @@ def figures():
     return found
 
 
+def words(name, language):
+    """Return what the buttons say, and in Chinese the names that stay in Latin letters."""
+    if language == "en":
+        return {"names": None, "reset": "Reset", "pause": "Pause"}
+    known, makers = translations(SCRIPTS), figures()[name]["state"].get("names", [])
+    names = [*scripts.NAMES, *(maker for maker in makers if maker.istitle())]
+    return {"names": names, "reset": known["Reset"], "pause": known["Pause"]}
+
+
 @pytest.mark.parametrize("name", figures())
 @pytest.mark.parametrize("width", [704, 358])
-def test_nothing_is_cut_and_nothing_jumps(browser, name, width):
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_nothing_is_cut_and_nothing_jumps(browser, name, width, language):
     page = watched(browser, width, reduced_motion="no-preference")
     page.set_viewport_size({"width": width, "height": 844})
+    if language == "zh":
+        page.add_init_script(scripts.script(translations(SCRIPTS)))
     figure = show_stored(page, figures()[name], style=f"margin: 0; {FONT}")
-    crowded, faults = figure.evaluate(CROWDED), figure.evaluate(WALK)
+    crowded = figure.evaluate(CROWDED)
+    faults = figure.evaluate(WALK, words(name, language))
     assert not crowded + faults
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert not page.faults

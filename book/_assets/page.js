@@ -1,6 +1,9 @@
 // What the book adds to its pages: folded code is one line beneath what it shows, and one switch opens
 // all of it; a solution and its explanation are one; columns of numbers stand at the right.
 
+// A page in another language says what a text is there (book/_translated/words.js).
+function say(text) { return globalThis.inThisLanguage?.(text) ?? text; }
+
 const FOLDED = ".cell.tag_hide-input > details.hide";
 
 function joinCode() {
@@ -19,7 +22,7 @@ function countLines() {
   const folded = document.querySelectorAll(FOLDED);
   for (const details of folded) {
     const count = [...details.querySelectorAll("pre")].flatMap((pre) => pre.textContent.trimEnd().split("\n")).length;
-    details.querySelector(".collapsed").textContent = `Show the code, ${count} line${count > 1 ? "s" : ""}`;
+    details.querySelector(".collapsed").textContent = say(`Show the code, ${count} line${count > 1 ? "s" : ""}`);
   }
   return [...folded];
 }
@@ -29,7 +32,7 @@ function addSwitch(folded) {
   const button = Object.assign(document.createElement("button"), { type: "button", className: "all-code" });
   const tell = () => {
     const all = folded.every((details) => details.open);
-    button.textContent = all ? "Fold all code" : "Show all code";
+    button.textContent = say(all ? "Fold all code" : "Show all code");
     button.ariaPressed = String(all);
   };
   button.addEventListener("click", () => {
@@ -55,13 +58,13 @@ function joinSolutions() {
   for (const solution of document.querySelectorAll(".cell.tag_solution > details.hide")) {
     const [summary] = solution.children, words = solution.parentElement.nextElementSibling;
     const number = solution.textContent.match(/Solution to exercise (\d+)/)?.[1] ?? "";
-    if (words?.matches("details") && words.firstElementChild?.textContent.startsWith("Solution to exercise")) {
+    if (words?.matches("details") && words.firstElementChild?.textContent === say(`Solution to exercise ${number}, explained`)) {
       solution.append(...[...words.children].slice(1));
       words.remove();
     }
     summary.removeAttribute("aria-label");
-    summary.querySelector(".collapsed").textContent = `Show the solution to exercise ${number}`;
-    summary.querySelector(".expanded").textContent = `Hide the solution to exercise ${number}`;
+    summary.querySelector(".collapsed").textContent = say(`Show the solution to exercise ${number}`);
+    summary.querySelector(".expanded").textContent = say(`Hide the solution to exercise ${number}`);
   }
 }
 
@@ -84,16 +87,16 @@ function captionPictures() {
   const chapter = document.querySelector("h1 .section-number")?.textContent.trim() ?? "";
   const shown = [...document.querySelectorAll(".moving-output, .cell_output img[alt]")].filter((one) => !one.parentElement.closest(".moving-output"));
   shown.forEach((one, i) => {
-    const number = `Figure ${chapter}${i + 1}`;
+    const number = say(`Figure ${chapter}${i + 1}`);
     if (one.matches(".moving-output")) {
       one.style.setProperty("--number", `"${number}"`);
       return;
     }
-    const [sentence] = one.alt.split(/(?<=[^\s\d.]\.) /);
-    const words = sentence.length > 140 ? sentence.split(/[:;] /)[0] : sentence;
+    const [sentence] = one.alt.split(/(?<=[^\s\d.]\.) |(?<=。)/);
+    const words = sentence.length > 140 ? sentence.split(/[:;] |[：；]/)[0] : sentence;
     const caption = Object.assign(document.createElement("p"), { className: "picture-caption", ariaHidden: "true" });
     const bold = Object.assign(document.createElement("b"), { textContent: number });
-    caption.append(bold, ` ${words.replace(/[.:;,]*$/, ".")}`);
+    caption.append(bold, ` ${words.replace(/[.:;,：；，。]*$/, /[。：；，]/.test(sentence) ? "。" : ".")}`);
     caption.classList.toggle("wider", !one.closest("picture") && parseFloat(one.style.width) > one.closest(".cell_output").clientWidth);
     one.closest("a, p, .output")?.after(caption);
   });

@@ -1,6 +1,9 @@
 // A question in the page: its text becomes a form that answers at once. The page calls this as soon
 // as it has read the question. The text stays for paper (question.css).
 
+// A page in another language says what a text is there (book/_translated/words.js).
+function say(text) { return globalThis.inThisLanguage?.(text) ?? text; }
+
 function askQuestion(box) {
   const [question, offered] = box.children;
   const reasons = Array.from(box.querySelectorAll("details li"), (item) => item.firstElementChild ?? item);
@@ -10,7 +13,7 @@ function askQuestion(box) {
   const form = make("form", { className: "question-form" });
   const group = make("fieldset", {}, make("legend", {}, ...copy(question)));
   const said = make("div", { className: "question-said", ariaLive: "polite" });
-  said.textContent = choices.length ? "Choose one: the reason stands here at once." : "The reason stands here at once.";
+  said.textContent = say(choices.length ? "Choose one: the reason stands here at once." : "The reason stands here at once.");
   // All reasons take their place beforehand, unseen, so that none moves the page.
   const places = reasons.map((reason) => make("div", { className: "question-place", ariaHidden: "true" }, ...copy(reason)));
   form.append(group, make("div", { className: "question-answer" }, said, ...places));
@@ -30,7 +33,7 @@ function askQuestion(box) {
   } else {
     const field = make("input", { type: "number", step: "any", required: true });
     const label = make("label", {}, make("span", {}, ...copy(offered)), field);
-    group.append(label, make("button", { textContent: "Check" }));
+    group.append(label, make("button", { textContent: say("Check") }));
     const [right, less, more] = reasons;
     const [low, high] = right.firstElementChild.textContent.match(/[−-]?[\d.,]+/g).map(toNumber);
     form.addEventListener("submit", (event) => {

@@ -16,6 +16,7 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).use(dollarmath_plugin, allow_digits=True)
 NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+HOLE = re.compile(r"\{\d+\}")  # for what varies in a text of a script
 HAN = r"[\u3400-\u9fff]"
 TERM = re.compile(r"glossary\.md#.+--(?P<term>[^)]+)$")
 RULES = {
@@ -38,7 +39,7 @@ def parts(markdown: str) -> dict[str, Counter]:
         elif token.type in ("em_open", "strong_open", "html_inline"):
             found["marks"][token.content or token.tag] += 1
         elif token.type == "text":
-            found["numbers"].update(NUMBER.findall(token.content))
+            found["numbers"].update(NUMBER.findall(HOLE.sub(" ", token.content)))
     return found
 
 
@@ -49,7 +50,12 @@ def faults(english: str, chinese: str) -> list[str]:
         there = parts(chinese)[name]
         said += [f"{name}: lacks {one}" for one in (wanted - there).elements()]
         said += [f"{name}: has besides {one}" for one in (there - wanted).elements()]
-    plain = _plain(chinese)
+    # What a plural adds in English has no place in Chinese, nor a second word that it changes.
+    wanted = {*HOLE.findall(re.sub(r"(?<=[a-z])\{\d+\}|(?<=\} )\{\d+\}", "", english))}
+    there = {*HOLE.findall(chinese)}
+    said += [f"has no place for {one}" for one in sorted(wanted - there)]
+    said += [f"knows nothing of {one}" for one in sorted(there - {*HOLE.findall(english)})]
+    plain = _plain(HOLE.sub("…", chinese))
     for pattern, rule in RULES.items():
         if match := re.search(pattern, plain):
             said.append(f"{rule}: …{plain[max(0, match.start() - 8) : match.end() + 8]}…")

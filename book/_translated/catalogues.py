@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import nbformat
+import scripts
 import yaml
 from babel.messages import Catalog
 from babel.messages.pofile import read_po, write_po
@@ -17,6 +18,7 @@ from messages import Message, Translate, messages, prose
 BOOK = Path(__file__).parents[1]
 LOCALE, LANGUAGE = BOOK / "locale", "zh_CN"
 CONFIG, TOC = BOOK.parent / "_config.yml", BOOK.parent / "_toc.yml"
+SCRIPTS = BOOK / "scripts"  # no document, but what the pages' scripts say has a catalogue as well
 # The history knows better, and a date would change every file.
 WRITTEN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,7 +41,9 @@ def said(settings: dict) -> Iterator[tuple[dict, str]]:
 
 
 def messages_of(document: Path) -> Iterator[Message]:
-    """Yield the messages of a notebook or a page."""
+    """Yield the messages of a notebook, a page or the scripts."""
+    if document == SCRIPTS:
+        return (Message(text, 0, len(text)) for text in scripts.template(read(SCRIPTS)))
     if document.suffix == ".ipynb":
         return prose(nbformat.read(document, as_version=4))
     text = document.read_text(encoding="utf-8")
@@ -64,10 +68,14 @@ def read(document: Path) -> Catalog:
         return read_po(file, locale=LANGUAGE)
 
 
+def translations(document: Path) -> dict[str, str]:
+    """Return a document's messages that are translated, and what they are in the other language."""
+    return {one.id: one.string for one in read(document) if one.id and one.string and not one.fuzzy}
+
+
 def translator(document: Path) -> Translate:
     """Return what translates a document's messages, as far as there are translations."""
-    known = {one.id: one.string for one in read(document) if one.id and not one.fuzzy}
-    return lambda text: known.get(text) or None
+    return translations(document).get
 
 
 def wanting(document: Path) -> list[str]:
@@ -98,7 +106,7 @@ def _empty() -> Catalog:
 
 
 if __name__ == "__main__":
-    for document in (*documents(), CONFIG, TOC):
+    for document in (*documents(), CONFIG, TOC, SCRIPTS):
         update(document)
         for text in wanting(document):
             print(f"{path_of(document).relative_to(BOOK.parent)}: {text[:80]!r}")

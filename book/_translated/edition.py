@@ -12,8 +12,9 @@ import sys
 from pathlib import Path
 
 import nbformat
+import scripts
 import yaml
-from catalogues import BOOK, CONFIG, LANGUAGE, TOC, documents, said, translator
+from catalogues import BOOK, CONFIG, LANGUAGE, SCRIPTS, TOC, documents, said, translations, translator
 from messages import Translate, translate_notebook, translated
 
 from meta_lib.moving.stored import ENDING
@@ -63,6 +64,7 @@ def write(folder: Path) -> None:
                 (folder / TERMS).write_text(_terms(text), encoding="utf-8")
             path.write_text(text, encoding="utf-8")
     _write_settings(folder)
+    _write_words(folder / scripts.ASSETS.relative_to(ROOT) / scripts.WORDS.name)
 
 
 def _terms(glossary: str) -> str:
@@ -88,6 +90,11 @@ def _describe_figures(path: Path, translate: Translate) -> None:
             english = figure["state"]["description"]
             figure["state"]["description"] = translate(english) or english
         path.write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
+
+
+def _write_words(path: Path) -> None:
+    """Write the script that has the words of all scripts; the pages have it where it is there."""
+    path.write_text(scripts.script(translations(SCRIPTS)), encoding="utf-8")
 
 
 def _write_settings(folder: Path) -> None:

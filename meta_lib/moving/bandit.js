@@ -141,7 +141,7 @@ export function tally(agent, setting, from, to, sums = null) {
   return sums;
 }
 
-const NAMES = { learned: "learned policy", greedy: "ε-greedy", thompson: "Thompson", ucb1: "UCB1", tuned: "UCB, tuned c" };
+const NAMES = { learned: "learned policy", greedy: "ε-greedy", thompson: "Thompson", ucb1: "UCB1", tuned: "tuned UCB" };
 const KINDS = { learned: "c1 thick", greedy: "c5 dashdot", thompson: "c4", ucb1: "c2 dotted", tuned: "c3 dashed" };
 const SUBSCRIPTS = ["₁", "₂", "₃"];
 const SLICE = 5; // milliseconds of games in a frame, and less while something moves
@@ -217,8 +217,8 @@ function draw(stage, model) {
   legend(stage, curves.x + 40 + (curves.width - 40) / 2, foot, entries.slice(3));
   const score = oneGame(stage, model, setting, cells);
   if (!ready) return `${games} of ${all} games played.`;
-  const what = of === "reward" ? "mean reward" : "regret";
-  return `After ${rounds} rounds, ${games} games: ${what} ${names.map((name, i) => `${NAMES[name]} ${ends[i]}`).join(", ")}. ${score}`;
+  const told = names.map((name, i) => `${NAMES[name]} ${ends[i]}`).join(", ");
+  return of === "reward" ? `After ${rounds} rounds, ${games} games: mean reward ${told}. ${score}` : `After ${rounds} rounds, ${games} games: regret ${told}. ${score}`;
 }
 
 const mean2 = ({ mean }) => mean.at(-1).toFixed(2);

@@ -52,7 +52,7 @@ function sayPair({ distance, loss, region, gradients }, margin, measure) {
   const lengths = gradients.map((gradient) => tell(Math.hypot(...gradient)));
   const D = `D = ${measure === "cosine" ? "1 − cos = " : ""}${tell(distance)}`;
   const side = { pull: "", push: ` < m = ${show(margin)}`, beyond: ` ≥ m = ${show(margin)}` }[region];
-  const start = `${D}${side}, loss ${tell(loss)}`;
+  const start = `${D + side}, loss ${tell(loss)}`;
   if (region === "beyond") return `${start}: beyond the margin there is no gradient, the pair is left alone.`;
   if (lengths.every((length) => length === "0")) return `${start}: the gradient is 0, it has nowhere to ${region}.`;
   const does = measure === "cosine" ? "turns" : region === "pull" ? "pulls" : "pushes";

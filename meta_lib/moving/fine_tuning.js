@@ -60,7 +60,10 @@ function draw(stage, model) {
   legend(stage, left.x + left.width / 2 + 6, foot, entries.slice(3));
   maps(stage, model, right, rate, step);
   const now = names.map((name, i) => `${name} ${percent(curves[i][rate].mean[step])} ± ${(100 * curves[i][rate].half[step]).toFixed(0)}`);
-  const most = names.map((name, i) => `${name} ${percent(curves[i][best[i][0]].mean[best[i][1]])} (α = ${show(rates[best[i][0]])}, ${best[i][1]} steps)`);
+  const most = names.map((name, i) => {
+    const [at, steps] = best[i], found = [name, percent(curves[i][at].mean[steps])].join(" ");
+    return `${found} (α = ${show(rates[at])}, ${steps} steps)`;
+  });
   return `${shots} shot${shots > 1 ? "s" : ""}, α = ${show(rates[rate])}, ${step} step${step === 1 ? "" : "s"}: ${now.join(", ")}. Best of the search: ${most.join(", ")}.`;
 }
 

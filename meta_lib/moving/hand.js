@@ -143,9 +143,10 @@ function draw(stage, model) {
   if (!drawn.length) return "There is no symbol yet: choose A and draw one.";
   if (!query) return "The query's paper is empty: choose ? and draw one of the symbols again.";
   const others = order.slice(1).map((slot) => `${nameOf(slot)} ${apart[slot].toFixed(2)}`);
-  const far = apart[answer] > 0.5 ? " That is more than half the margin of 1: perhaps it is none of them." : "";
-  return `The query is nearest to ${nameOf(answer)}: D = ${apart[answer].toFixed(2)}.${far}` +
-    (others.length ? ` Then ${others.join(", ")}. The plane shows ${(100 * share).toFixed(0)} % of the spread of the symbols.` : "");
+  const words = [`The query is nearest to ${nameOf(answer)}: D = ${apart[answer].toFixed(2)}.`];
+  if (apart[answer] > 0.5) words.push("That is more than half the margin of 1: perhaps it is none of them.");
+  if (others.length) words.push(`Then ${others.join(", ")}. The plane shows ${(100 * share).toFixed(0)} % of the spread of the symbols.`);
+  return words.join(" ");
 }
 
 function undo(model) { put(model, chosen(model), drawingsOf(model)[chosen(model)].slice(0, -1)); }

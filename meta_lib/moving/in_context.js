@@ -69,7 +69,7 @@ function draw(stage, model) {
   }));
   const wanted = best ? dot(best, features(query)) : NaN;
   const said = Math.abs(answer) < 1e4 ? show(answer) : "diverged: α is too large for this context";
-  return `At x = ${show(query)}, ${layers} layer${layers > 1 ? "s of attention answer" : " of attention answers"} ${said}; gradient descent with as many steps at α = ${show(alpha)}: ${Math.abs(answer) < 1e4 ? show(dot(theta, features(query))) : "the same"}; least squares: ${Number.isFinite(wanted) ? show(wanted) : "not determined"}.`;
+  return `At x = ${show(query)}, ${many(layers, "layer")} of attention: ${said}; gradient descent with as many steps at α = ${show(alpha)}: ${Math.abs(answer) < 1e4 ? show(dot(theta, features(query))) : "the same"}; least squares: ${Number.isFinite(wanted) ? show(wanted) : "not determined"}.`;
 }
 
 export default {

@@ -8,6 +8,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 // A page in another language says what a text is there (book/_translated/words.js).
 const here = (text) => globalThis.inThisLanguage?.(String(text)) ?? text;
+// How many digits wide a text is about: a Chinese character takes the room of two.
+const widthOf = (text) => Array.from(String(here(text))).reduce((sum, sign) => sum + (sign > "\u2e80" ? 2 : 1), 0);
 const SPOKEN = ["aria-label", "aria-valuetext"];
 const tell = (element, name, value) => element.setAttribute(name, SPOKEN.includes(name) ? here(value) : value);
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -146,7 +148,7 @@ function figure(model, el, { hint, controls = [], height = 320, words, draw, ask
     const text = here(draw(stage, model) ?? "");
     stage.end();
     readout.textContent = text;
-    room ||= words ?? Math.max(300, 2.2 * text.length);
+    room ||= words ? words * (globalThis.inThisLanguage?.room ?? 1) : Math.max(300, 2.2 * widthOf(text));
     readout.style.height = `${1.5 * Math.ceil(((stage.narrow ? 7.2 : 8) * room) / stage.width + 0.2)}em`;
     clearTimeout(quiet);
     quiet = setTimeout(() => { if (heard.textContent !== text) heard.textContent = text; }, 500);
@@ -267,7 +269,7 @@ function button(label, act) {
 function player(name, label, most, pause = 500) {
   return (panel, model) => {
     const input = tag("button", { type: "button" }, panel, label);
-    input.style.minWidth = `${Math.max(label.length, 5) + 2}ch`; // "Pause" takes no more room, nor less
+    input.style.minWidth = `${Math.max(widthOf(label), widthOf("Pause")) + 2}ch`; // "Pause" takes no more room, nor less
     let timer = 0, paused = false;
     const stop = () => { clearInterval(timer); timer = 0; paused = false; input.textContent = here(label); };
     const step = () => {

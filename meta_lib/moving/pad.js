@@ -48,7 +48,7 @@ function padOf(stage, drawing, put) {
     tip.setAttribute("cx", where.x + u);
     tip.setAttribute("cy", where.y + v);
     tip.style.opacity = document.activeElement === group ? 1 : 0;
-    group.setAttribute("aria-label", `drawing pad for ${where.label}: the arrow keys move the pen, ` +
+    tell(group, "aria-label", `drawing pad for ${where.label}: the arrow keys move the pen, ` +
       `Space puts it down or lifts it, Backspace undoes; pen ${down ? "down" : "up"} at ${pen.join(", ")}`);
   };
   const begin = () => put([...drawing(), pen]);

@@ -53,7 +53,7 @@ function draw(stage, model) {
   const axes = stage.axes({ ...left, x: left.x + 54, width: left.width - 54 }, { x: [0, 1], y: [-0.6, 2.6], xlabel: label, title: "each answer a stroke" });
   stage.back.querySelectorAll(".grid text[text-anchor=end]").forEach((text) => text.remove());
   ROWS.forEach(([name, kind], row) => {
-    const place = axes.py(2 - row), words = name.split(" ");
+    const place = axes.py(2 - row), words = here(name).split(" ");
     words.forEach((word, i) => stage.text(axes.inner.x - 6, place + 4 + 13 * (i - (words.length - 1) / 2), word, { "text-anchor": "end", class: "small" }));
     for (const faint of [true, false]) {
       let path = "";

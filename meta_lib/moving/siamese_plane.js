@@ -218,9 +218,9 @@ function draw(stage, model) {
   if (stage.narrow) drawSigns(stage, 12, side + 8, stage.width - 24, model, state);
   else drawSigns(stage, x, y + size + 36, width, model, state);
   const percent = (share) => `${(100 * share).toFixed(0)}\u00a0%`;
-  return `${different ? "Different characters, Y = 1" : "The same character, Y = 0"}: ${sayPair(pair, margin, measure)} ` +
-    `Accuracy on the others: nearest support ${percent(bySupport.share)}, nearest mean ${percent(byMean.share)}; ` +
+  const said = `Accuracy on the others: nearest support ${percent(bySupport.share)}, nearest mean ${percent(byMean.share)}; ` +
     `over all ${each} choices of the support ${percent(bySupport.overall)} and ${percent(byMean.overall)}.`;
+  return `${different ? "Different characters, Y = 1" : "The same character, Y = 0"}: ${sayPair(pair, margin, measure)} ${said}`;
 }
 
 const MARGINS = [0.1, 0.125, 0.16, 0.2, 0.25, 0.32, 0.4, 0.5, 0.63, 0.8, 1, 1.25, 1.6, 2, 2.5, 3.2];

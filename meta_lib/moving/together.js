@@ -57,7 +57,7 @@ export default {
           const main = tag("button", { type: "button" }, panel, "Learn");
           main.style.minWidth = "8ch";
           main.addEventListener("click", () => ask({ goal: !running() }));
-          paint = () => { main.textContent = running() ? "Pause" : "Learn"; changed(); };
+          paint = () => { main.textContent = here(running() ? "Pause" : "Learn"); changed(); };
           return paint;
         },
         button("Start again", () => ask({ anew: true })),
