@@ -75,13 +75,7 @@ def address(request):
 
 def test_search(tab, address):
     """From the search box of a chapter, by keyboard, to results that lead to the word."""
-    tab.goto(f"{address}/{WITH_FIGURES[0]}")
-    tab.keyboard.press("Control+k")
-    tab.keyboard.type("prototype")
-    tab.keyboard.press("Enter")
-    tab.wait_for_url("**/search.html?q=prototype*")
-    tab.get_by_text("Search finished").wait_for()
-    results = tab.locator("ul.search li a").all()
+    results = found(tab, f"{address}/{WITH_FIGURES[0]}", "prototype")
     assert len(results) > 5
     assert any("Siamese networks" in result.text_content() for result in results)
     for result in results:
@@ -90,6 +84,24 @@ def test_search(tab, address):
     results[0].click()
     tab.locator("article").wait_for()
     assert "prototyp" in tab.locator("article").text_content().lower()
+
+
+def test_search_in_chinese_finds_words_without_spaces(tab, address):
+    results = found(tab, f"{address}/zh/{WITH_FIGURES[0]}", "孪生网络的对比损失")
+    titles = [result.text_content() for result in results]
+    assert any("相似度与对比损失" in title for title in titles), titles
+    assert not found(tab, f"{address}/zh/{WITH_FIGURES[0]}", "蒸汽机车")
+
+
+def found(tab, page, words):
+    """Search from a page's box, and return the links to what is found."""
+    tab.goto(page)
+    tab.keyboard.press("Control+k")
+    tab.keyboard.type(words)
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/search.html?q=*")
+    tab.locator("#search-results > h2").filter(has_text=re.compile("Search Results|搜索结果")).wait_for()
+    return tab.locator("ul.search li a").all()
 
 
 def test_opens_from_the_file_system(tab, folder):
@@ -178,14 +190,15 @@ def test_what_is_folded_or_moves_on_the_pages_is_in_the_pdf(pdf):
 
 
 def test_the_site_links_zip_and_pdf_on_every_page(tmp_path):
-    files = [tmp_path / "book.zip", tmp_path / "book.pdf"]
+    files = [tmp_path / name for name in ("book.zip", "book.pdf", "book-zh.pdf")]
     for file in files:
         file.write_bytes(b"")
     run("site", HTML, *files, tmp_path / "site")
     for page in PAGES:
         text = (tmp_path / "site" / page).read_text(encoding="utf-8")
         links = re.findall(r'href="((?:\.\./)*downloads/[^"]*)"', text)
-        if page != "index.html":
+        if not page.endswith("index.html"):
             assert len(links) == 2, page
+            assert ("book-zh.pdf" in links[1]) == page.startswith("zh/")
         for link in links:
             assert (tmp_path / "site" / page).parent.joinpath(link).is_file(), page
