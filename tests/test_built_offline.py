@@ -130,20 +130,30 @@ def test_figures_move_from_the_file_system(tab, folder, page):
         assert any(moved(tab, figure, lambda k=key: tab.keyboard.press(k)) for key in ends)
 
 
-@pytest.fixture(scope="module")
-def pdf():
-    """Print the book."""
+@pytest.fixture(scope="module", params=["", "zh"], ids=["English", "Chinese"])
+def edition(request):
+    """Print the book in each language; return its folder in the built book, and the PDF."""
     if CHROMIUM is None:
         pytest.skip("NO CHROMIUM: the PDF was NOT tested. Install it, or set CHROMIUM=")
-    return PdfReader(made("pdf", "pdf"))
+    made("pdf", "pdf")
+    name = "-".join(filter(None, ["learning-to-learn", request.param]))
+    return request.param, PdfReader(HTML.parent / f"{name}.pdf")
+
+
+@pytest.fixture(scope="module")
+def pdf(edition):
+    """Return the PDF alone."""
+    return edition[1]
 
 
 @pytest.mark.xdist_group("pdf")
-def test_the_pdf_is_the_whole_book_in_order(pdf):
+def test_the_pdf_is_the_whole_book_in_order(edition):
+    folder, pdf = edition
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    pages = [f"{file}.html" for file in [toc["root"], *files] if file != "book/library"]
-    titles = [re.sub(r"#$", "", soup(page).select_one("article h1").get_text()) for page in pages]
+    files = [file for file in [toc["root"], *files] if file != "book/library"]
+    headings = [soup(f"{folder}/{file}.html".lstrip("/")).select_one("article h1") for file in files]
+    titles = [re.sub(r"#$", "", heading.get_text()) for heading in headings]
     chapters = [entry for entry in pdf.outline if not isinstance(entry, list)][1:]
     assert [entry.title for entry in chapters] == titles
     contents = normalize("NFKC", pdf.pages[1].extract_text())  # ligatures are two letters
@@ -174,13 +184,14 @@ def test_links_of_the_pdf_lead_to_its_places_or_to_the_web(pdf):
 
 
 @pytest.mark.xdist_group("pdf")
-def test_what_is_folded_or_moves_on_the_pages_is_in_the_pdf(pdf):
+def test_what_is_folded_or_moves_on_the_pages_is_in_the_pdf(edition):
     """Seen in the first chapter: its solutions, and the picture of its moving figure."""
+    folder, pdf = edition
     first, second = [entry for entry in pdf.outline if not isinstance(entry, list)][2:4]
     numbers = map(pdf.get_destination_page_number, (first, second))
     pages = [pdf.pages[number] for number in range(*numbers)]
     text = "\n".join(page.extract_text() for page in pages)
-    page = soup(WITH_FIGURES[0])
+    page = soup(f"{folder}/{WITH_FIGURES[0]}".lstrip("/"))
     titles = [details.get_text() for details in page.select("details.hide")]
     solutions = sum("# @title Solution to exercise" in title for title in titles)
     assert text.count("# @title Solution to exercise") == solutions > 0
