@@ -1,5 +1,7 @@
 """What the book's own script makes of a page: folded code, solutions, numbers, links to figures."""
 
+import re
+
 import pytest
 from browser import complete, served, watched
 from test_built_book import HTML
@@ -53,6 +55,24 @@ def test_pictures_are_numbered_and_say_what_they_show(tab):
     assert captions[0].startswith("Figure 1.2 Three rows of handwritten digits")
     number = "at => getComputedStyle(at, '::before').content"
     assert tab.locator(".moving-hint").first.evaluate(number) == '"Figure 1.1"'
+
+
+def test_in_chinese_the_scripts_speak_chinese(browser):
+    page = watched(browser, 1300, reduced_motion="reduce")
+    with served(HTML) as where:
+        page.goto(f"{where}/zh/{PAGE}")
+        complete(page)
+        assert page.locator(".all-code").text_content() == "显示所有代码"
+        assert re.search(r"显示代码，\d+ 行", page.locator(FOLDED).first.inner_text())
+        solutions = page.locator(".tag_solution details.hide")
+        assert "显示练习 1 的解答" in solutions.first.locator("summary").inner_text()
+        assert all(one.locator("p:not(summary p)").count() for one in solutions.all())
+        captions = page.locator(".picture-caption").all_inner_texts()
+        assert captions[0].startswith("图 1.2 ") and captions[0].endswith("。")
+        assert page.locator(".question-said").first.text_content().startswith("选一项")
+        assert page.locator(".moving button").last.text_content() == "重置"
+        assert not page.faults
+    page.context.close()
 
 
 def test_code_in_a_row_is_one_fold_beneath_what_it_shows(tab):

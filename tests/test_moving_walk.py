@@ -20,13 +20,13 @@ FONT = "font: 16px/1.65 sans-serif"
 BOOK = Path(__file__).parents[1] / "book"
 # Part of what is walked is checked after each move, within the page: `settled` waits for drawings.
 WALK = """async (at, { names, reset: resets, pause }) => {
-    const english = (text) => (text ?? "").match(/[A-Za-z0-9]*[A-Za-z]{2,}[A-Za-z0-9]*/g)
-        ?.filter((word) => !names.includes(word)).join(" ");
+    const english = (text) => text.match(/[A-Za-z0-9]*[A-Za-z]{2,}[A-Za-z0-9]*/g)
+        ?.some((word) => !names.includes(word));
     // A text on the page as it is heard or seen: each piece by itself.
     const said = (root) => [root, ...root.querySelectorAll("*")].flatMap((one) => [
-        ...(one === root ? [] : ["aria-label", "aria-valuetext"].map((name) => one.getAttribute(name))),
+        ...["aria-label", "aria-valuetext"].map((name) => one !== root && one.getAttribute(name)),
         ...[...one.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data),
-    ]);
+    ]).filter(Boolean);
     const settled = async () => {
         for (let i = 0; i < 2; i += 1) await new Promise(requestAnimationFrame);
     };
@@ -52,7 +52,8 @@ WALK = """async (at, { names, reset: resets, pause }) => {
             faults.add(`${when}: no room for "${readout.textContent}"`);
         }
         if (names) {
-            for (const text of said(root)) if (english(text)) faults.add(`${when}: "${text}" is English`);
+            const left = said(root).filter(english);
+            for (const text of left) faults.add(`${when}: "${text}" is English`);
         }
         const now = root.getBoundingClientRect().height;
         if (Math.abs(now - height) > 1) faults.add(`${when}: ${height} px become ${now}`);

@@ -14,7 +14,17 @@ from pathlib import Path
 import nbformat
 import scripts
 import yaml
-from catalogues import BOOK, CONFIG, LANGUAGE, SCRIPTS, TOC, documents, said, translations, translator
+from catalogues import (
+    BOOK,
+    CONFIG,
+    LANGUAGE,
+    SCRIPTS,
+    TOC,
+    documents,
+    said,
+    translations,
+    translator,
+)
 from messages import Translate, translate_notebook, translated
 
 from meta_lib.moving.stored import ENDING

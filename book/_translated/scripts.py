@@ -1,14 +1,12 @@
-"""The words of the pages' scripts: of the figures that move, of the questions, of the folded code.
+"""The words of the pages' scripts: of the figures that move, the questions, the folded code.
 
 A message is what a script has between quotes, one sentence of it, with {0}, {1} … for what varies:
-`${count} steps at α = ${alpha}` is the message "{0} steps at α = {1}". `words.js` finds the sentence
-that the page would show by its pattern, and says it in the page's language. What varies may be a
-message itself.
+`${count} steps at α = ${alpha}` is the message "{0} steps at α = {1}". What varies may be a message
+itself. In the page `words.js` finds a text by these patterns, and says it in the page's language.
 
-What is a text and what is the name of a class, an event or a trait, a script does not say; here a
-rule guesses, by what stands beside it. A word that the rule misses is put into the catalogue by
-hand, and stays as long as it stands in a script; tests/test_moving_words.py walks the figures and
-finds it.
+A script does not say which of its texts is shown and which is the name of a class, an event or a
+trait: here a rule guesses, by what stands beside it. A word that it misses is put into the
+catalogue by hand, and stays as long as it stands in a script; tests/test_moving_walk.py finds it.
 """
 
 import json
@@ -33,19 +31,24 @@ TOKEN = re.compile(
     re.DOTALL,
 )
 REGEX = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\])*\]|[^/\\\[\n])+/\w*")
-# The words of what a class is called (a figure's lines, dots and texts), and of what markup says.
+# What a figure's lines, dots and texts are called as classes, and what markup has as values.
 LOOKS = set(
     "c1 c2 c3 c4 c5 c6 grey thin thick dashed dotted dashdot faint line dot band wrong small title "
     "halo cell chosen moving asks end start middle none true any yes no polite ready train smooth "
     "instant light pointercancel text/html".split()
 )
-CODE = re.compile(r"^[A-Z]+$|^[ML]0|^[a-z]+-0|^aria-|_|[{<#]|: var|^function|^[a-z]+\(|\dch$|\dpx$|^0em$|^0-clip|^\.")
-# A name is a name in any language; these last are names of traits and looks.
+# A path, an address within a page, an argument of a program.
+CODE = re.compile(
+    r"^[A-Z]+$|^[ML]0|^[a-z]+-0|^0-[a-z]|^aria-|_|[{<#]|: var|^function|^[a-z]+\(|\d(ch|em|px)$|^\."
+)
+# A name is a name in any language.
 NAMES = {"SGD", "RMSprop", "Adam", "LSTM", "MAML", "ANIL", "Reptile", "UCB1", "UCB", "cos"}
-NAMES |= {"right", "mean", "sizes", "theta"}
+TRAITS = {"right", "mean", "sizes", "theta"}
 # A first argument names something, but in these functions it is said.
 SAY = {"here", "say", "button", "writer", "training", "push"}
 UNREAD = {"class", "style", "role", "type", "kind", "className", "text-anchor", "pointer-events"}
+# These show nothing but what the others say.
+SILENT = {"host.js", "hand_network.js", "optimizers.js", WORDS.name}
 
 
 def patterns(script: str) -> Iterator[str]:
@@ -55,9 +58,8 @@ def patterns(script: str) -> Iterator[str]:
 
 def sources() -> list[Path]:
     """Return the scripts that say something on a page."""
-    silent = {"host.js", "hand_network.js", "optimizers.js", WORDS.name}
     found = [*FOLDER.glob("*.js"), *ASSETS.glob("*.js")]
-    return sorted(path for path in found if path.name not in silent)
+    return sorted(path for path in found if path.name not in SILENT)
 
 
 def named() -> Iterator[str]:
@@ -152,32 +154,32 @@ def _read_template(script: str, at: int) -> tuple[str, list, int]:
 
 def _chosen(tokens: list) -> Iterator[str]:
     """Yield the messages among the tokens, texts that are joined by + as one."""
-    plain = [token for token in tokens if token[0] != "inside"]
+    edge = [("sign", ";")] * 3
+    plain = [*edge, *(one for one in tokens if one[0] != "inside"), *edge]
     for i, (kind, text) in enumerate(plain):
-        if kind != "text" or plain[i - 1 : i] == [("sign", "+")] and plain[i - 2][0] == "text":
+        if kind != "text" or (plain[i - 1][1] == "+" and plain[i - 2][0] == "text"):
             continue
-        j = i
-        while plain[j + 1 : j + 2] == [("sign", "+")] and plain[j + 2][0] == "text":
-            j += 2
-            text += plain[j][1]
-        if _is_text(text, plain[max(0, i - 3) : i], [*(one for _, one in plain[j + 1 : j + 3]), "", ""]):
+        while plain[i + 1][1] == "+" and plain[i + 2][0] == "text":
+            text += plain[i + 2][1]
+            i += 2
+        if _is_text(text, plain[i - 3 : i], [one for _, one in plain[i + 1 : i + 3]]):
             yield from _sentences(text)
     for i, (kind, inside) in enumerate(tokens):
         if kind == "inside":
             for more in inside:
                 yield from _chosen(more)
         elif tokens[max(0, i - 2) : i] == [("name", "many"), ("sign", "(")]:
-            words = [one for of, one in tokens[i : i + 12] if of == "text"]
-            yield from (f"{{0}} {word}{{1}}" for word in words[:1])
+            counted = [one for of, one in tokens[i : i + 12] if of == "text"]
+            yield from (f"{{0}} {one}{{1}}" for one in counted[:1])
 
 
 def _sentences(text: str) -> Iterator[str]:
-    whole = text if not HOLE.search(text) else None
-    for sentence in [whole] if whole else SENTENCES.split(text):
-        numbers = iter(range(99))
-        message = HOLE.sub(lambda _: f"{{{next(numbers)}}}", sentence).strip()
+    """Yield the sentences of a text in which something varies, else the text as a whole."""
+    for sentence in SENTENCES.split(text) if HOLE.search(text) else [text]:
+        pieces = HOLE.split(sentence)
+        message = "".join(f"{piece}{{{i}}}" for i, piece in enumerate(pieces[:-1])) + pieces[-1]
         if _has_words(message):
-            yield message
+            yield message.strip()
 
 
 def _is_text(text: str, before: list, after: list[str]) -> bool:
@@ -188,7 +190,7 @@ def _is_text(text: str, before: list, after: list[str]) -> bool:
     bare = HOLE.sub("0", text)
     words = [word for word in HOLE.sub(" ", text).split() if _has_words(word)]
     last, second, third = ["", "", "", *(one for _, one in before)][:-4:-1]
-    if all(word in LOOKS | NAMES for word in words) or CODE.search(bare):
+    if all(word in LOOKS | NAMES | TRAITS for word in words) or CODE.search(bare):
         return False
     if [last, second, third] == [",", "model", "("]:
         return False
