@@ -77,9 +77,9 @@ function follow(event) {
   if (!figure) return;
   event.preventDefault();
   for (const [name, value] of Object.entries(JSON.parse(link.dataset.sets))) {
-    figure.model.set(name, value);
     const folded = figure.querySelector(`details [name="${name}"]`)?.closest("details");
-    if (folded) folded.open = true; // what is set is seen
+    if (folded && figure.model.get(name) !== value) folded.open = true; // what is set is seen
+    figure.model.set(name, value);
   }
   figure.model.save_changes();
   const { top, bottom } = figure.getBoundingClientRect();

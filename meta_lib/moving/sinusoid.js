@@ -137,7 +137,8 @@ function shots(panel, model, id) {
 
 const STARTS = [["MAML", "from MAML's φ"], ["pre-trained", "pre-trained"], ["random start", "random start"]]
   .map(([name, title]) => ({ name, title, kind: METHODS[name] }));
-const HEIGHTS = [-7, 8.5], LOSSES = [1e-3, 1e4];
+const HEIGHTS = [-7, 8.5];
+const lossesOf = (model) => (model.get("controls").includes("alpha") ? [1e-3, 1e4] : [1e-2, 1e2]);
 
 // Where β is chosen, MAML's start stands beside its meta-training; else beside the other starts.
 const ofBeta = (model) => model.get("controls").includes("beta");
@@ -200,7 +201,7 @@ function draw(stage, model, kept) {
   const [{ axes }] = results;
   move(stage, model, axes, support);
   if (ofBeta(model)) metaTraining(stage, boxes[1], model, kept);
-  else supportLosses(stage, boxes[3], results, steps);
+  else supportLosses(stage, boxes[3], results, steps, lossesOf(model));
   return said(model, results, steps);
 }
 
@@ -217,12 +218,12 @@ function move(stage, model, axes, support) {
   }));
 }
 
-function supportLosses(stage, box, results, steps) {
+function supportLosses(stage, box, results, steps, range) {
   const axes = stage.axes(box, {
-    x: [0, Math.max(1, steps)], y: LOSSES, logy: true, xlabel: "inner steps", ylabel: "support loss",
+    x: [0, Math.max(1, steps)], y: range, logy: true, xlabel: "inner steps", ylabel: "support loss",
     title: "the loss that the steps lower", names: results.map(({ kind, name }) => [kind, name.split(" ")[0]]),
   });
-  const shown = (loss) => (Number.isNaN(loss) ? LOSSES[1] : within(loss, ...LOSSES));
+  const shown = (loss) => (Number.isNaN(loss) ? range[1] : within(loss, ...range));
   for (const { losses, kind } of results) {
     axes.line(losses.map((_, i) => i), losses.map(shown), kind);
     axes.dots(losses.map((_, i) => i), losses.map(shown), kind.slice(0, 2), 3);
@@ -237,7 +238,7 @@ function metaTraining(stage, box, model, kept) {
     return { curve, name: [at === front ? "c1 thick" : `grey ${["dotted", "", "dashed"][i % 3]}`, `β = ${beta}`] };
   });
   const axes = stage.axes(box, {
-    x: [0, 10 * length], y: [0.2, 1000], logy: true, xlabel: "iteration", ylabel: "meta-loss",
+    x: [0, 10 * length], y: [0.5, Math.max(10, ...all.filter(Number.isFinite))], logy: true, xlabel: "iteration", ylabel: "meta-loss",
     title: `meta-training, ${model.get("order")} order`, names: lines.map(({ name }) => name),
   });
   for (const { curve, name: [kind] } of lines) axes.line(Array.from(curve, (_, block) => 10 * block + 5), curve, kind);
