@@ -27,8 +27,8 @@ export OMP_NUM_THREADS ?= 1
 # Progress bars are for people at work, not for stored outputs.
 export TQDM_DISABLE := 1
 
-.PHONY: help book check test alone colab engines screenshots notebooks results seeds mutants benchmarks links \
-  address serve offline pdf site clean
+.PHONY: help book check test alone colab engines screenshots notebooks messages notebooks-zh results seeds \
+  mutants benchmarks links address serve offline pdf site clean
 
 help:
 	@echo "make book       build the book in $(HTML)/"
@@ -46,8 +46,10 @@ help:
 	@echo "make links      ask every address that the book links whether it is still there"
 	@echo "make address    say where the repository lies: URL=https://github.com/OWNER/NAME"
 	@echo "make serve      show the book at http://localhost:$(PORT)/ (PORT=... for another port)"
+	@echo "make messages   bring the catalogues in step with the English, and list what is to translate"
+	@echo "make notebooks-zh write the Chinese notebooks into $(CHINESE)/book/"
 	@echo "make offline    pack the book into _build/$(NAME).zip, which opens from the file system"
-	@echo "make pdf        print the book into _build/$(NAME).pdf; this needs Chromium"
+	@echo "make pdf        print the book into _build/$(NAME).pdf, and $(NAME)-zh.pdf; this needs Chromium"
 	@echo "make site       put book, zip and PDF together in $(SITE)/, to be published"
 	@echo "make clean      remove the built book and the Python environment"
 
@@ -83,8 +85,10 @@ test: $(VENV)/.installed
 
 # Each notebook by itself: in an empty folder, and in an environment with nothing but the wheel of
 # the library, what the wheel asks for, and Jupyter. Its outputs and its figures must be those that
-# are stored, unless PINS names other versions than the book's own.
+# are stored, unless PINS names other versions than the book's own. The Chinese notebooks have the
+# same code, and other words beside it: of these, one is run, to see that it runs.
 ALONE := _build/alone
+RUN_IN_CHINESE := book/4-formulas/similarity-and-contrastive-loss.ipynb
 alone: $(VENV)/.installed
 	@rm -rf $(ALONE) build
 	@echo "The library's wheel, and an environment with nothing else, in $(ALONE)/ ..."
@@ -99,6 +103,9 @@ alone: $(VENV)/.installed
 	cd $(ALONE) && venv/bin/pytest $(PARALLEL) -W default run \
 	  $(if $(filter requirements.txt,$(PINS)),--nbval,--nbval-lax) \
 	  --nbval-sanitize-with $(CURDIR)/tests/nbval_sanitize.cfg
+	@$(MAKE) --no-print-directory notebooks-zh
+	@mkdir -p $(ALONE)/zh && cp $(CHINESE)/$(RUN_IN_CHINESE) $(ALONE)/zh
+	cd $(ALONE) && venv/bin/pytest -W default --nbval-lax zh
 
 # The same with the versions that Google Colab has today, as far as they can be had.
 COLAB := https://raw.githubusercontent.com/googlecolab/backend-info/main/pip-freeze.txt
@@ -111,6 +118,12 @@ colab:
 
 notebooks: $(VENV)/.installed
 	@$(BIN)/python book/_stored/notebooks.py $(NOTEBOOKS)
+
+messages: $(VENV)/.installed
+	@$(BIN)/python book/_translated/catalogues.py
+
+notebooks-zh: $(VENV)/.installed
+	@$(BIN)/python book/_translated/edition.py $(CHINESE)
 
 results: $(VENV)/.installed
 	$(BIN)/python results/make.py $(if $(RUNS),$(RUNS),--all)
@@ -149,7 +162,7 @@ address:
 
 offline: _build/$(NAME).zip
 
-pdf: _build/$(NAME).pdf
+pdf: _build/$(NAME).pdf _build/$(NAME)-zh.pdf
 
 _build/$(NAME).zip: $(HTML)/.built
 	$(BIN)/python book/_offline/archive.py $(HTML) $@
@@ -157,8 +170,12 @@ _build/$(NAME).zip: $(HTML)/.built
 _build/$(NAME).pdf: $(HTML)/.built
 	$(BIN)/python book/_offline/pdf.py $(HTML) $@
 
+_build/$(NAME)-zh.pdf: $(HTML)/.built
+	$(BIN)/python book/_offline/pdf.py $(HTML)/zh $@ --sources $(CHINESE)
+
 site: offline pdf
-	$(BIN)/python book/_offline/site.py $(HTML) _build/$(NAME).zip _build/$(NAME).pdf $(SITE)
+	$(BIN)/python book/_offline/site.py $(HTML) _build/$(NAME).zip \
+	  _build/$(NAME).pdf _build/$(NAME)-zh.pdf $(SITE)
 
 serve: book
 	$(BIN)/python -m http.server --bind localhost --directory $(HTML) $(PORT)

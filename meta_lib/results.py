@@ -7,7 +7,6 @@ papers".
 
 import json
 import tomllib
-from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -67,16 +66,3 @@ def accuracy(name: str, what: str) -> Estimate:
 def minutes(name: str) -> float:
     """Return how long the training took, in minutes, all its sessions together."""
     return sum(session["seconds"] for session in record(name)["sessions"]) / 60
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
-    """Return a Markdown table; estimates are written in per cent, a missing cell as a dash."""
-
-    def cell(value: object) -> str:
-        if isinstance(value, Estimate):
-            return value.percent()
-        return "–" if value is None else str(value)
-
-    lines = [list(head)]
-    lines += [["---"] * len(lines[0]), *([cell(value) for value in row] for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

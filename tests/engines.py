@@ -39,6 +39,7 @@ MOVE = """async () => {
     const looks = (at) => [at.querySelector(".moving-stage").innerHTML,
         at.querySelector(".moving-readout").textContent,
         ...Array.from(at.querySelectorAll("canvas"), (one) => one.toDataURL())].join();
+    for (const folded of document.querySelectorAll(".moving details")) folded.open = true;
     const sliders = [];
     for (const figure of document.querySelectorAll(".moving-figure"))
         for (const slider of figure.querySelectorAll("input[type=range]")) {

@@ -50,10 +50,11 @@ def tab(browser, address, page):
 
 @pytest.fixture
 def figures(tab):
-    """Set a page's figures back to their start, and see afterwards that nothing went wrong."""
+    """Set a page's figures back to their start, unfold them, and see that nothing goes wrong."""
     found = tab.locator(".moving-figure").all()
     for figure in found:
         figure.get_by_role("button", name="Reset").press("Enter")
+        figure.evaluate("at => at.querySelectorAll('details').forEach((one) => (one.open = true))")
     yield found
     assert not tab.faults
 

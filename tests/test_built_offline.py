@@ -75,13 +75,7 @@ def address(request):
 
 def test_search(tab, address):
     """From the search box of a chapter, by keyboard, to results that lead to the word."""
-    tab.goto(f"{address}/{WITH_FIGURES[0]}")
-    tab.keyboard.press("Control+k")
-    tab.keyboard.type("prototype")
-    tab.keyboard.press("Enter")
-    tab.wait_for_url("**/search.html?q=prototype*")
-    tab.get_by_text("Search finished").wait_for()
-    results = tab.locator("ul.search li a").all()
+    results = found(tab, f"{address}/{WITH_FIGURES[0]}", "prototype")
     assert len(results) > 5
     assert any("Siamese networks" in result.text_content() for result in results)
     for result in results:
@@ -90,6 +84,24 @@ def test_search(tab, address):
     results[0].click()
     tab.locator("article").wait_for()
     assert "prototyp" in tab.locator("article").text_content().lower()
+
+
+def test_search_in_chinese_finds_words_without_spaces(tab, address):
+    results = found(tab, f"{address}/zh/{WITH_FIGURES[0]}", "孪生网络的对比损失")
+    titles = [result.text_content() for result in results]
+    assert any("相似度与对比损失" in title for title in titles), titles
+    assert not found(tab, f"{address}/zh/{WITH_FIGURES[0]}", "蒸汽机车")
+
+
+def found(tab, page, words):
+    """Search from a page's box, and return the links to what is found."""
+    tab.goto(page)
+    tab.keyboard.press("Control+k")
+    tab.keyboard.type(words)
+    tab.keyboard.press("Enter")
+    tab.wait_for_url("**/search.html?q=*")
+    tab.locator("#search-results > h2").filter(has_text=re.compile("Search Results|搜索结果")).wait_for()
+    return tab.locator("ul.search li a").all()
 
 
 def test_opens_from_the_file_system(tab, folder):
@@ -118,20 +130,30 @@ def test_figures_move_from_the_file_system(tab, folder, page):
         assert any(moved(tab, figure, lambda k=key: tab.keyboard.press(k)) for key in ends)
 
 
-@pytest.fixture(scope="module")
-def pdf():
-    """Print the book."""
+@pytest.fixture(scope="module", params=["", "zh"], ids=["English", "Chinese"])
+def edition(request):
+    """Print the book in each language; return its folder in the built book, and the PDF."""
     if CHROMIUM is None:
         pytest.skip("NO CHROMIUM: the PDF was NOT tested. Install it, or set CHROMIUM=")
-    return PdfReader(made("pdf", "pdf"))
+    made("pdf", "pdf")
+    name = "-".join(filter(None, ["learning-to-learn", request.param]))
+    return request.param, PdfReader(HTML.parent / f"{name}.pdf")
+
+
+@pytest.fixture(scope="module")
+def pdf(edition):
+    """Return the PDF alone."""
+    return edition[1]
 
 
 @pytest.mark.xdist_group("pdf")
-def test_the_pdf_is_the_whole_book_in_order(pdf):
+def test_the_pdf_is_the_whole_book_in_order(edition):
+    folder, pdf = edition
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
-    pages = [f"{file}.html" for file in [toc["root"], *files] if file != "book/library"]
-    titles = [re.sub(r"#$", "", soup(page).select_one("article h1").get_text()) for page in pages]
+    files = [file for file in [toc["root"], *files] if file != "book/library"]
+    headings = [soup(f"{folder}/{file}.html".lstrip("/")).select_one("article h1") for file in files]
+    titles = [re.sub(r"#$", "", heading.get_text()) for heading in headings]
     chapters = [entry for entry in pdf.outline if not isinstance(entry, list)][1:]
     assert [entry.title for entry in chapters] == titles
     contents = normalize("NFKC", pdf.pages[1].extract_text())  # ligatures are two letters
@@ -162,13 +184,14 @@ def test_links_of_the_pdf_lead_to_its_places_or_to_the_web(pdf):
 
 
 @pytest.mark.xdist_group("pdf")
-def test_what_is_folded_or_moves_on_the_pages_is_in_the_pdf(pdf):
+def test_what_is_folded_or_moves_on_the_pages_is_in_the_pdf(edition):
     """Seen in the first chapter: its solutions, and the picture of its moving figure."""
+    folder, pdf = edition
     first, second = [entry for entry in pdf.outline if not isinstance(entry, list)][2:4]
     numbers = map(pdf.get_destination_page_number, (first, second))
     pages = [pdf.pages[number] for number in range(*numbers)]
     text = "\n".join(page.extract_text() for page in pages)
-    page = soup(WITH_FIGURES[0])
+    page = soup(f"{folder}/{WITH_FIGURES[0]}".lstrip("/"))
     titles = [details.get_text() for details in page.select("details.hide")]
     solutions = sum("# @title Solution to exercise" in title for title in titles)
     assert text.count("# @title Solution to exercise") == solutions > 0
@@ -178,14 +201,15 @@ def test_what_is_folded_or_moves_on_the_pages_is_in_the_pdf(pdf):
 
 
 def test_the_site_links_zip_and_pdf_on_every_page(tmp_path):
-    files = [tmp_path / "book.zip", tmp_path / "book.pdf"]
+    files = [tmp_path / name for name in ("book.zip", "book.pdf", "book-zh.pdf")]
     for file in files:
         file.write_bytes(b"")
     run("site", HTML, *files, tmp_path / "site")
     for page in PAGES:
         text = (tmp_path / "site" / page).read_text(encoding="utf-8")
         links = re.findall(r'href="((?:\.\./)*downloads/[^"]*)"', text)
-        if page != "index.html":
+        if not page.endswith("index.html"):
             assert len(links) == 2, page
+            assert ("book-zh.pdf" in links[1]) == page.startswith("zh/")
         for link in links:
             assert (tmp_path / "site" / page).parent.joinpath(link).is_file(), page

@@ -6,7 +6,7 @@ import re
 
 import nbformat
 import pytest
-from browser import show_figure
+from browser import show_figure, show_figures
 from test_notebooks import CHAPTERS, ROOT
 
 from meta_lib.moving.meta_update import MetaUpdate
@@ -58,6 +58,19 @@ def test_the_links_of_a_chapter_can_be_made(name):
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "markdown":
             assert "(#figure-" not in links.linked(cell.source, figures)
+
+
+def test_a_click_sets_the_one_meant_where_a_figure_stands_twice(tab):
+    names = ("meta_update", "meta_update-beta")
+    first, second = show_figures(tab, [MetaUpdate(name=name) for name in names]).all()
+    stored = [{"state": {"name": name, "start": {"alpha": 0.2}}} for name in names]
+    link = links.linked("[see](#figure-meta_update-beta?alpha=0.5)", stored)
+    tab.evaluate("link => document.body.insertAdjacentHTML('beforeend', link)", link)
+    tab.get_by_text("see").click()
+    of = "at => at.model.get('alpha')"
+    tab.wait_for_timeout(500)
+    assert (first.evaluate(of), second.evaluate(of)) == (MetaUpdate().alpha, 0.5)
+    assert "meta_update-beta.alpha=0.5" in tab.url
 
 
 def test_a_click_sets_the_figure_and_the_figure_says_so(tab):

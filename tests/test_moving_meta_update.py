@@ -10,7 +10,7 @@ from meta_lib.tasks.episodes import Episode
 
 
 def bowl(theta, H, c):
-    """L(θ) = ½ (θ - c)ᵀ H (θ - c), with H as the input and c as the target."""
+    """L(θ) = ½ (θ - c)⊤ H (θ - c), with H as the input and c as the target."""
     return 0.5 * (theta["at"] - c[0]) @ H[0] @ (theta["at"] - c[0])
 
 

@@ -140,6 +140,18 @@ def test_the_digits_are_learned_while_the_page_answers(figure):
     assert "SGD" in raced(figure, surface="bowl")
 
 
+def test_a_link_unfolds_what_it_sets(tab, figure):
+    slider = figure.locator("input[name=alpha_adam]")
+    assert not slider.is_visible()
+    tab.evaluate(
+        """() => document.body.insertAdjacentHTML("beforeend",
+            `<a data-figure="race" data-sets='{"alpha_adam": 0.001}' href="?x">see</a>`)"""
+    )
+    tab.get_by_text("see").click()
+    slider.wait_for()
+    assert slider.get_attribute("aria-valuetext") == "α Adam = 0.001"
+
+
 def test_nothing_in_the_address_breaks_it(tab):
     address = "?race.theta=[1e300,-7]&race.alpha_adam=1e9&race.step=4.5&race.layer=7&race.sizes=[0]"
     figure = show_figure(tab, Race(a_rule()), address)

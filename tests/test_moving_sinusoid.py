@@ -21,13 +21,18 @@ def starts():
 
 
 @pytest.fixture
-def widget(starts, generator):
+def controls():
+    return "alpha", "steps", "shots"
+
+
+@pytest.fixture
+def widget(starts, generator, controls):
     wave = sample_waves(1, generator)
     points = sample_points(wave, 20, 1, generator)
     names = [(beta, order) for beta in BETAS for order in sinusoid.ORDERS]
     curves = [[float(beta + step % 7) for step in range(200)] for beta, _ in names]
     trained = dict(zip(names, zip(starts, curves, strict=False), strict=True))
-    return sinusoid.Sinusoid(trained, starts[6], starts[7], wave, points)
+    return sinusoid.Sinusoid(trained, starts[6], starts[7], wave, points, controls=controls)
 
 
 @pytest.fixture
@@ -72,17 +77,29 @@ def test_the_read_out_is_that_of_the_library(figure, widget):
 
 def test_every_control_is_answered(figure, tab):
     seen = put(figure)
-    for name, key in (("alpha", "Home"), ("steps", "End"), ("shots", "End"), ("beta", "Home")):
+    for name, key in (("alpha", "Home"), ("steps", "End"), ("shots", "End")):
         tab.locator(f"input[name={name}]").press(key)
         assert seen != (seen := put(figure)), name
     assert figure.locator(".handle").count() == 20
-    figure.locator("select").select_option(label="first order")
-    assert seen != (seen := put(figure))
     tab.locator("button", has_text="New task").click()
     assert seen != (seen := put(figure))
     tab.locator("button", has_text="Reset").click()
     assert put(figure, steps=3) != seen
     assert figure.locator(".handle").count() == 5
+
+
+@pytest.mark.parametrize("controls", [("beta", "order")])
+def test_beta_is_chosen_beside_its_meta_training(figure, tab):
+    seen = put(figure)
+    assert "pre-trained" not in seen
+    tab.locator("input[name=beta]").press("Home")
+    assert seen != (seen := put(figure))
+    figure.locator("select").select_option(label="first order")
+    assert seen != put(figure)
+    assert "meta-training, first order" in figure.locator("svg").text_content()
+    assert [one.get_attribute("name") for one in tab.locator("input, select").all()] == [
+        "beta", "order",
+    ]  # fmt: skip
 
 
 def test_points_are_dragged_moved_and_added(figure, tab):

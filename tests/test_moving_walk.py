@@ -31,6 +31,7 @@ WALK = """async (at, { names, reset: resets, pause }) => {
         for (let i = 0; i < 2; i += 1) await new Promise(requestAnimationFrame);
     };
     const root = at.querySelector(".moving"), stage = at.querySelector(".moving-stage > svg");
+    for (const folded of at.querySelectorAll("details")) folded.open = true;
     const readout = at.querySelector(".moving-readout"), faults = new Set();
     const height = root.getBoundingClientRect().height;
     const look = (when) => {

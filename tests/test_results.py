@@ -130,11 +130,6 @@ def test_policies_explore_as_recorded_with_another_seed(name):
         assert agree(*estimates), (name, one, other)
 
 
-def test_a_table_is_markdown():
-    text = results.table(["a", "b"], [["x", Estimate(0.5, 0.012)], [None, 3]])
-    assert text.splitlines() == ["| a | b |", "| --- | --- |", "| x | 50.0 ± 1.2 % |", "| – | 3 |"]
-
-
 def test_what_is_not_recorded_is_named(monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no run 'parrot'; there are .*siamese"):
         results.record("parrot")

@@ -42,6 +42,20 @@ def test_what_has_no_interval_keeps_its_place(shown):
     assert second.rstrip("\u2007").endswith("2.0") and second.index(".") == first.index(".")
 
 
+def test_texts_that_are_read_as_numbers_stand_at_the_right(shown):
+    texts = ["0.67", "0.62 ± 0.03; median 0.36", "not finite", None, "**8.0 %**", "2.1 · 10⁻⁷"]
+    tables.show_table(["", "ours"], [[f"{i}-way", text] for i, text in enumerate(texts)])
+    assert shown[0]["text/markdown"].splitlines()[1] == "| --- | ---: |"
+
+
+def test_a_comma_parts_the_thousands(shown):
+    tables.show_table(["a", "b"], [[-12345, 22026.47], [999, Estimate(1000.0, 1234.56)]])
+    assert shown[0]["text/plain"].splitlines()[1:] == [
+        "−12,345  22,026.5",
+        "    999   1,000.0 ± 1,234.6",
+    ]
+
+
 def test_a_row_of_another_length_is_refused():
     with pytest.raises(ValueError, match="3 cells"):
         tables.show_table(["a", "b", "c"], [[1, 2]])

@@ -1,8 +1,8 @@
 """Let the prose drive a figure: a link in a chapter sets what the figure shows.
 
 In the notebook it is a plain link, `[with one label](#figure-limits?labels=1&amount=0)`: the name
-of the figure's module, then traits that the reader can change, with their values, as JSON or as
-they stand. In Jupyter and on GitHub it does nothing. In the page `host.js` sets the traits; the
+of the figure, then traits that the reader can change, with their values, as JSON or as they stand.
+In Jupyter and on GitHub it does nothing. In the page `host.js` sets the traits; the
 link's own address opens the page with the figure in that state.
 """
 
@@ -16,7 +16,7 @@ from sphinx.errors import ExtensionError
 
 from meta_lib.moving.stored import ENDING
 
-LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\(#figure-(?P<name>\w+)\?(?P<values>[^)\s]+)\)")
+LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\(#figure-(?P<name>[\w-]+)\?(?P<values>[^)\s]+)\)")
 
 
 def settings(name, values, figures):

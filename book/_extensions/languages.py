@@ -9,8 +9,11 @@ import re
 from pathlib import Path
 from posixpath import dirname, relpath
 
+from docutils import nodes
+
 FOLDER = {"en": "", "zh_CN": "zh/"}
 NAMES = {"en": "English", "zh_CN": "中文"}
+FULL_WIDTH = re.compile("[：。？！；，、]$")
 KEEP_THE_PLACE = """addEventListener("click", ({ target }) => {
     const link = target.closest?.("a.btn-to-language");
     if (!link) return;
@@ -32,9 +35,17 @@ def add_switch(app, page, template, context, doctree):
     here, there = (f"{FOLDER[one]}{page}.html" for one in (app.config.language, language))
     context["header_buttons"].insert(0, {
         "type": "link", "url": relpath(there, dirname(here) or "."), "text": NAMES[language],
-        "tooltip": NAMES[language], "icon": "fas fa-language", "label": "to-language",
+        "tooltip": NAMES[language], "label": "to-language",
     })  # fmt: skip
     app.add_js_file(None, body=KEEP_THE_PLACE)
+
+
+def close_gaps(app, doctree):
+    """Take out the space after bold words that end in a full-width sign: Markdown alone needs it."""
+    for bold in doctree.findall(nodes.strong):
+        after = bold.next_node(descend=False, siblings=True)
+        if isinstance(after, nodes.Text) and after.startswith(" ") and FULL_WIDTH.search(bold.astext()):
+            bold.parent.replace(after, nodes.Text(after.lstrip(" ")))
 
 
 def replace_theme_words(app, exception):
@@ -56,6 +67,7 @@ def setup(app):
     app.connect("html-page-context", add_switch, priority=502)
     app.add_config_value("words", {}, "env", dict)
     app.add_config_value("theme_words", {}, "", dict)
+    app.connect("doctree-read", close_gaps)
     app.connect("build-finished", replace_theme_words)
     app.add_config_value("english_headings", {}, "", dict)  # by those of the page's language
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,10 +4,10 @@ Before the book is read, `write_pages` puts one page for each module of `meta_li
 `book/library/`, so that a new module cannot be forgotten. sphinx.ext.autodoc fills the pages.
 
 A docstring names the chapter that explains it, in words: `part 3, "MAML"`; or the section,
-`part 3, "MAML", section "Two formulas"`; or `the preface`. What names none belongs to the chapters
-of its module. Such words become links. A chapter or section that the book does not have is a link
-without a target, which fails the build, and so does an entry without a chapter: text and library
-cannot drift apart.
+`part 3, "MAML", section "The same in the library"`; or `the preface`. What names none belongs to
+the chapters of its module. Such words become links. A chapter or section that the book does not
+have is a link without a target, which fails the build, and so does an entry without a chapter:
+text and library cannot drift apart.
 
 And back: sphinx_codeautolink links the names in the chapters' code to the library's pages and
 knows which section uses what. So each entry ends with the sections that show it, and each chapter

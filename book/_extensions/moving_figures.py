@@ -21,6 +21,7 @@ def add_stored(app, doctree):
     """Set each figure beside its picture, which has the same description."""
     path = Path(app.srcdir, app.env.docname + ENDING)
     figures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    names = [figure["state"]["name"] for figure in figures]
     for bundle in list(doctree.findall(nodes.container)):
         if figures and description(bundle) == words(figures[0]["state"]["description"]):
             both = nodes.container(classes=["moving-output"])
@@ -29,6 +30,8 @@ def add_stored(app, doctree):
     for figure in figures:
         name = figure["state"]["name"]
         logger.warning("%s has no picture for the figure %s", app.env.docname, name)
+    for name in {name for name in names if names.count(name) > 1}:
+        logger.warning("%s has several figures that are named %s", app.env.docname, name)
 
 
 def description(bundle):

@@ -25,7 +25,7 @@ def contents(html: Path) -> list[str]:
 
 def belongs(path: Path) -> bool:
     """Tell whether a file, by its path within the built book, belongs into the zip."""
-    name = path.as_posix()
+    name = path.as_posix().removeprefix("zh/")
     if name.startswith(MATHJAX):
         return name.removeprefix(MATHJAX).startswith(LOADED)
     return not (name.startswith(LEFT_OUT_FOLDERS) or any(map(path.match, LEFT_OUT)))

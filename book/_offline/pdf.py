@@ -65,7 +65,7 @@ def parts(contents: Path) -> list[tuple[str, list[str]]]:
     return listed
 
 
-def section(html: Path, page: str, pages: list[str], root: str) -> Tag:
+def section(html: Path, page: str, pages: list[str], root: str, words: dict) -> Tag:
     """Return what a page says, as a section of the one document.
 
     Its places have the page's name in front, so that no two are alike; `root` leads from the
@@ -75,7 +75,7 @@ def section(html: Path, page: str, pages: list[str], root: str) -> Tag:
     article = soup.select_one("article.bd-article")
     for tag in article.select("script, a.headerlink"):
         tag.decompose()
-    for rubric in article.find_all("p", class_="rubric", string="In the library"):
+    for rubric in article.find_all("p", class_="rubric", string=words["in_library"]):
         for tag in [rubric, *rubric.find_next_siblings("p")]:
             tag.decompose()
     for tag in article.find_all("details"):
@@ -116,9 +116,10 @@ def name_of(page: str) -> str:
 def document(html: Path, settings: dict, contents: list[tuple[str, list[str]]], root: str) -> str:
     """Put the whole book into one document."""
     pages = [page for _, listed in contents for page in listed]
-    sections = {page: section(html, page, pages, root) for page in pages}
+    language, words = (settings["sphinx"]["config"][key] for key in ("language", "words"))
+    sections = {page: section(html, page, pages, root, words) for page in pages}
     titles = {page: " ".join(each.h1.get_text().split()) for page, each in sections.items()}
-    title, _, subtitle = settings["title"].partition(": ")
+    title, subtitle = re.split(": |：", settings["title"], maxsplit=1)
     heads = "".join(
         f"@page {name_of(page)} {{ @top-right {{ "
         f"content: {json.dumps(titles[page])}; font: italic 8pt sans-serif; }} }}\n"
@@ -136,7 +137,7 @@ def document(html: Path, settings: dict, contents: list[tuple[str, list[str]]], 
         for caption, listed in contents
     )
     return f"""<!doctype html>
-<html lang="en" data-theme="light" data-mode="light">
+<html lang="{language.replace("_", "-")}" data-theme="light" data-mode="light">
 <head>
 <meta charset="utf-8">
 <title>{escape(settings["title"])}</title>
@@ -147,7 +148,7 @@ def document(html: Path, settings: dict, contents: list[tuple[str, list[str]]], 
 <header class="cover"><p class="title">{escape(title)}</p><p>{escape(subtitle)}</p>
 <p>{escape(settings["author"])}, {settings["copyright"]}</p>
 {settings["html"]["extra_footer"]}</header>
-<nav class="inside"><h1>Contents</h1>{lists}</nav>
+<nav class="inside"><h1>{words["contents"]}</h1>{lists}</nav>
 {"".join(map(str, sections.values()))}
 </body></html>"""
 
@@ -173,13 +174,13 @@ def page_numbers(printed: bytes) -> dict[str, int]:
     }
 
 
-def make(html: Path, target: Path, chromium: str) -> None:
+def make(html: Path, sources: Path, target: Path, chromium: str) -> None:
     """Write the PDF whole, or not at all."""
-    settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    settings = yaml.safe_load((sources / "_config.yml").read_text(encoding="utf-8"))
     target.parent.mkdir(parents=True, exist_ok=True)
     source, unfinished = target.with_suffix(".html"), target.with_suffix(".part")
     root = os.path.relpath(html, target.parent)
-    source.write_text(document(html, settings, parts(ROOT / "_toc.yml"), root), encoding="utf-8")
+    source.write_text(document(html, settings, parts(sources / "_toc.yml"), root), encoding="utf-8")
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
@@ -204,10 +205,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("html", type=Path, help="the folder of the built book")
     parser.add_argument("target", type=Path, help="the PDF to write")
+    parser.add_argument("--sources", type=Path, default=ROOT, help="where _config.yml stands")
     given = parser.parse_args()
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         sys.exit("The PDF is printed by Chromium. Install it, or say where it is: CHROMIUM=...")
-    make(given.html, given.target, chromium)
+    make(given.html, given.sources, given.target, chromium)
     size = given.target.stat().st_size / 1e6
     print(f"{given.target}: {len(PdfReader(given.target).pages)} pages, {size:.1f} MB")

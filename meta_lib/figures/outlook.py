@@ -19,12 +19,13 @@ def timeline(works: dict[str, Sequence[str]]) -> Figure:
         axes.axhline(place, color=colour, linewidth=2, alpha=0.4)
         for number, (year, words) in enumerate(own):
             # Names in four heights, so that neighbours in time do not lie on each other.
-            height = (0.13, 0.31, -0.2, -0.38)[number % 4]
+            height = (0.21, 0.38, -0.2, -0.38)[number % 4]
             axes.plot([year, year], [place, place + height * 0.75], color=colour, linewidth=0.8)
             axes.plot(year, place, "o", color=colour, markersize=4)
-            axes.annotate(words, (year, place + height), ha="right", fontsize=7,
+            axes.annotate(words, (year, place + height), ha="right", fontsize=8,
                           va="center", color=BLACK)  # fmt: skip
-    axes.set(yticks=range(len(LANES), 0, -1), yticklabels=list(LANES), xlim=(1978, 2025),
+    names = [lane.replace(", ", ",\n") for lane in LANES]
+    axes.set(yticks=range(len(LANES), 0, -1), yticklabels=names, xlim=(1978, 2025),
              ylim=(0.4, len(LANES) + 0.6))  # fmt: skip
     axes.grid(False)
     axes.spines["left"].set_visible(False)

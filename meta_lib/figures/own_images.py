@@ -87,7 +87,7 @@ def mistakes(images: Tensor, captions: Sequence[str], title: str) -> Figure:
         _bare(axes)
     for axes, image, caption in zip(grid.flat, images, captions, strict=False):
         axes.imshow(image[0].cpu(), cmap="gray_r", vmin=0, vmax=1)
-        axes.set_title(caption, fontsize=7, color=RED)
+        axes.set_title(caption, fontsize=8, color=RED)
     figure.suptitle(title, fontsize=10)
     said = ", ".join(caption.replace("\n", " ") for caption in captions) or "none"
     return describe(figure, f"{title}: {said}.")
@@ -95,7 +95,7 @@ def mistakes(images: Tensor, captions: Sequence[str], title: str) -> Figure:
 
 def refusals(scores: Tensor, kind: Tensor, threshold: float, label: str) -> Figure:
     """Draw how sure each answer is, a row for each kind: 0 right, 1 wrong, 2 a stranger."""
-    names = ("rightly named", "wrongly named", "strangers")
+    names = ("correctly named", "wrongly named", "strangers")
     figure, axes = subplots(figsize=(7, 2.4))
     for row, colour in enumerate((BLUE, RED, ORANGE)):
         own = scores[kind == row].cpu().numpy()

@@ -108,7 +108,7 @@ def chain(network: nn.Module, theta: Parameters) -> Chain | None:
 
 
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return x Wᵀ + b of each task: x (tasks, n, inputs), weight (tasks, outputs, inputs)."""
+    """Return x W⊤ + b of each task: x (tasks, n, inputs), weight (tasks, outputs, inputs)."""
     return x @ weight.mT if bias is None else torch.baddbmm(bias.unsqueeze(1), x, weight.mT)
 
 
@@ -148,10 +148,10 @@ def first_block(
     """Return the ReLU of the normalised convolution of x (tasks, n, channels, height, width).
 
     A convolution multiplies each patch p of an image by the filters, W p. If the patches have mean
-    m and covariance C, the products have mean W m and variance diag(W C Wᵀ). So batch normalisation
+    m and covariance C, the products have mean W m and variance diag(W C W⊤). So batch normalisation
     is known before anything is multiplied, and is worked into the filters:
 
-        γ (W p - W m) / √(diag(W C Wᵀ) + ε) + β  =  W' (p - m) + β,   W' = γ W / √(…)
+        γ (W p - W m) / √(diag(W C W⊤) + ε) + β  =  W' (p - m) + β,   W' = γ W / √(…)
 
     This saves passes over the largest layer, forwards and backwards; in deeper layers the patches
     are too long for it to pay.

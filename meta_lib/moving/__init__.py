@@ -29,6 +29,9 @@ class MovingFigure(anywidget.AnyWidget):
     `still()`. The traits named in `shared` are what the reader changes: the reset button sets them
     back, and in a page they stand in the address. `parts` names JavaScript files of this folder
     that come before its own: what several figures compute.
+
+    `name` is what links and addresses call it: that of its module, and where it stands more than
+    once on a page, a hyphen and a word that says which one it is.
     """
 
     stem: str
@@ -53,7 +56,7 @@ class MovingFigure(anywidget.AnyWidget):
 
     def __init__(self, **traits: Any):
         super().__init__(**traits)
-        self.name = self.stem
+        self.name = self.name or self.stem
         self.start = {name: getattr(self, name) for name in self.shared}
         self.on_msg(self._answer)
 

@@ -267,19 +267,21 @@ const redrawn = (panel, model, id, changed) => { store(model).views.add(() => pa
 
 export default {
   render: ({ model, el }) => figure(model, el, {
-    hint: "Make the three chances nearly alike, or all very good; let ε grow; play 100 rounds, far more than the policy was trained for.",
+    hint: "Make the three chances nearly alike, or all very good. Under “More settings” let ε grow, or play 100 rounds, far more than the policy was trained for.",
     height: (width) => (width < 560 ? 478 : 400),
     words: 280,
     controls: [
       redrawn,
       ...SUBSCRIPTS.map((small, i) => slider(`mu${i + 1}`, `μ${small}`, { min: 0, max: 1, step: 0.05 })),
-      slider("rounds", "rounds", { min: 5, max: 100, step: 5 }),
-      slider("epsilon", "ε", { min: 0, max: 1, step: 0.05 }),
-      choice("measure", "curves", [["regret", "regret"], ["reward", "mean reward"]]),
       choice("rival", "a game beside", Object.entries(NAMES).slice(1)),
       slider("game", "game", { min: 1, max: 40 }),
       slider("moment", "up to round", { min: 0, max: 100, most: (model) => model.get("rounds") }),
       player("moment", "Play the game", (model) => model.get("rounds"), 300),
+    ],
+    more: [
+      slider("rounds", "rounds", { min: 5, max: 100, step: 5 }),
+      slider("epsilon", "ε", { min: 0, max: 1, step: 0.05 }),
+      choice("measure", "curves", [["regret", "regret"], ["reward", "mean reward"]]),
     ],
     draw,
   }),

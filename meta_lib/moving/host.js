@@ -76,7 +76,11 @@ function follow(event) {
   const figure = [...document.querySelectorAll(".moving-figure")].find(({ model }) => model.get("name") === link.dataset.figure);
   if (!figure) return;
   event.preventDefault();
-  for (const [name, value] of Object.entries(JSON.parse(link.dataset.sets))) figure.model.set(name, value);
+  for (const [name, value] of Object.entries(JSON.parse(link.dataset.sets))) {
+    const folded = figure.querySelector(`details [name="${name}"]`)?.closest("details");
+    if (folded && figure.model.get(name) !== value) folded.open = true; // what is set is seen
+    figure.model.set(name, value);
+  }
   figure.model.save_changes();
   const { top, bottom } = figure.getBoundingClientRect();
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -121,8 +121,9 @@ let figures = 0;
 // `height` is that of the drawing, a number or a function of its width, and must not depend on the
 // state: nothing may jump. Nor may the read-out grow: it has room for `words` letters, or for twice
 // as many as it has at the start. A figure that `asks` does nothing before a button is pressed:
-// its controls come first. On a phone the drawing stays in view above its controls.
-function figure(model, el, { hint, controls = [], height = 320, words, draw, asks = false }) {
+// its controls come first. On a phone the drawing stays in view above its controls. What few readers
+// set is `more`, folded behind one line.
+function figure(model, el, { hint, controls = [], more = [], height = 320, words, draw, asks = false }) {
   const id = `moving-${(figures += 1)}-${Math.random().toString(36).slice(2, 7)}`;
   const root = tag("div", { class: asks ? "moving asks" : "moving", role: "group", "data-lm-suppress-shortcuts": "true" }, el);
   // JupyterLab would take the keys for itself, the arrows too.
@@ -163,11 +164,18 @@ function figure(model, el, { hint, controls = [], height = 320, words, draw, ask
     queueMicrotask(paint);
   };
 
-  const refreshers = controls.map((control) => control(panel, model, id, changed)).filter(Boolean);
-  button("Reset", () => {
+  const reset = button("Reset", () => {
     root.dispatchEvent(new Event("moving-reset"));
     change(model, structuredClone(model.get("start")));
-  })(panel, model);
+  });
+  const fold = () => {
+    const box = tag("details", { class: "moving-more" }, panel);
+    tag("summary", {}, box, "More settings");
+    return tag("div", {}, box);
+  };
+  const settings = (all, into) => all.map((one) => one(into, model, id, changed)).filter(Boolean);
+  const refreshers = settings([...controls, reset], panel);
+  if (more.length) refreshers.push(...settings(more, fold()));
   const refresh = () => { for (const one of refreshers) one(); changed(); };
   model.on("change", refresh);
   const size = new ResizeObserver(changed);

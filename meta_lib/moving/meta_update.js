@@ -122,7 +122,7 @@ function curve(axes, height, kind) {
 
 const parabola = (axes, task, kind) => curve(axes, (x) => lossOf(task, [x]), kind);
 
-// Ellipses of equal loss: c + L⁻ᵀ of a circle, with H = L Lᵀ.
+// Ellipses of equal loss: c + (L⊤)⁻¹ of a circle, with H = L L⊤.
 function bowl(axes, { H, c }, kind) {
   const a = Math.sqrt(H[0][0]), b = H[0][1] / a, d = Math.sqrt(Math.max(H[1][1] - b * b, 1e-9));
   for (const loss of [0.15, 0.6, 1.4, 2.5]) {

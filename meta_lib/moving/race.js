@@ -190,17 +190,19 @@ export default {
       if (!open || performance.now() - shown > 60) redraw();
     };
     return figure(model, el, {
-      hint: "Click where the race is to start, or move the grey handle with the arrow keys. Raise a rival's α until it diverges; at the left end it stays out. Then let them loose on the ripples, which the LSTM was not trained for, and on a network that learns to read 200 digits.",
+      hint: "Click where the race is to start, or move the grey handle with the arrow keys. Let them loose on the ripples, which the LSTM was not trained for, and on a network that learns to read 200 digits. Under “More settings” raise a rival's α until it diverges; at the left end it stays out.",
       height: (width) => (width < 560 ? 516 : 530),
       words: 420,
       controls: [
         choice("surface", "problem", [["bowl", "bowl"], ["valley", "bent valley"], ["ripples", "ripples"], ["digits", "digits"]]),
-        ...rates,
         slider("step", "step", { min: 0, max: STEPS }),
-        choice("coordinate", "gates for", [[0, "coordinate 1"], [1, "coordinate 2"]]),
-        choice("layer", "of the LSTM's", [[1, "layer 1"], [2, "layer 2"]]),
         player("step", "Race", () => STEPS, 60),
         (panel, of, id, changed) => { redraw = changed; },
+      ],
+      more: [
+        ...rates,
+        choice("coordinate", "gates for", [[0, "coordinate 1"], [1, "coordinate 2"]]),
+        choice("layer", "of the LSTM's", [[1, "layer 1"], [2, "layer 2"]]),
       ],
       draw: (stage) => {
         const { open, text } = draw(stage, model, lanes);

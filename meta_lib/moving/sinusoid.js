@@ -137,13 +137,20 @@ function shots(panel, model, id) {
 
 const STARTS = [["MAML", "from MAML's φ"], ["pre-trained", "pre-trained"], ["random start", "random start"]]
   .map(([name, title]) => ({ name, title, kind: METHODS[name] }));
-const HEIGHTS = [-7, 8.5], LOSSES = [1e-3, 1e4];
+const HEIGHTS = [-7, 8.5];
+const lossesOf = (model) => (model.get("controls").includes("alpha") ? [1e-3, 1e4] : [1e-2, 1e2]);
 
-function boxesOf({ width, height, narrow }) {
+// Where β is chosen, MAML's start stands beside its meta-training; else beside the other starts.
+const ofBeta = (model) => model.get("controls").includes("beta");
+const heightOf = (model, width) => (width < 560 ? 470 : ofBeta(model) ? 320 : 560);
+
+function boxesOf(stage, model) {
+  if (ofBeta(model)) return stage.boxes([1, 1]);
+  const { width, height, narrow } = stage;
   const box = (x, y, w, h) => ({ x: x * width, y: y * height, width: w * width, height: h * height });
   return narrow
-    ? [box(0, 0, 1, 0.42), box(0, 0.42, 0.5, 0.27), box(0.5, 0.42, 0.5, 0.27), box(0, 0.7, 0.5, 0.3), box(0.5, 0.7, 0.5, 0.3)]
-    : [box(0, 0, 0.5, 0.58), box(0.5, 0, 0.25, 0.58), box(0.75, 0, 0.25, 0.58), box(0, 0.6, 0.5, 0.4), box(0.5, 0.6, 0.5, 0.4)];
+    ? [box(0, 0, 1, 0.42), box(0, 0.42, 0.5, 0.27), box(0.5, 0.42, 0.5, 0.27), box(0, 0.7, 1, 0.3)]
+    : [box(0, 0, 0.5, 0.58), box(0.5, 0, 0.25, 0.58), box(0.75, 0, 0.25, 0.58), box(0, 0.6, 1, 0.4)];
 }
 
 // Keeps the walks and curves of the settings at hand, so that only what has changed is computed.
@@ -175,9 +182,9 @@ function memory() {
 
 function draw(stage, model, kept) {
   const steps = stepsOf(model), support = supportOf(model), wave = waveOf(model);
-  const boxes = boxesOf(stage), truth = GRID.map((x) => height(wave, x));
+  const boxes = boxesOf(stage, model), truth = GRID.map((x) => height(wave, x));
   const error = (curve) => curve.reduce((sum, y, i) => sum + (y - truth[i]) ** 2, 0) / GRID.length;
-  const results = STARTS.map((start, i) => {
+  const results = (ofBeta(model) ? STARTS.slice(0, 1) : STARTS).map((start, i) => {
     const { thetas, losses } = kept.walk(model, i, support);
     const before = kept.curve(thetas[0]), last = kept.curve(thetas[steps]);
     const names = i ? [] : [["grey", "the wave"], ["c1 thin", "before"], ["c1 thick", "after the steps"]];
@@ -193,8 +200,8 @@ function draw(stage, model, kept) {
   });
   const [{ axes }] = results;
   move(stage, model, axes, support);
-  supportLosses(stage, boxes[3], results, steps);
-  metaTraining(stage, boxes[4], model, kept);
+  if (ofBeta(model)) metaTraining(stage, boxes[1], model, kept);
+  else supportLosses(stage, boxes[3], results, steps, lossesOf(model));
   return said(model, results, steps);
 }
 
@@ -211,13 +218,12 @@ function move(stage, model, axes, support) {
   }));
 }
 
-function supportLosses(stage, box, results, steps) {
+function supportLosses(stage, box, results, steps, range) {
   const axes = stage.axes(box, {
-    x: [0, Math.max(1, steps)], y: LOSSES, logy: true, xlabel: "inner steps", ylabel: "support loss",
-    title: stage.narrow ? "what the steps lower" : "the loss that the steps lower",
-    names: stage.narrow ? [] : results.map(({ kind, name }) => [kind, name.split(" ")[0]]),
+    x: [0, Math.max(1, steps)], y: range, logy: true, xlabel: "inner steps", ylabel: "support loss",
+    title: "the loss that the steps lower", names: results.map(({ kind, name }) => [kind, name.split(" ")[0]]),
   });
-  const shown = (loss) => (Number.isNaN(loss) ? LOSSES[1] : within(loss, ...LOSSES));
+  const shown = (loss) => (Number.isNaN(loss) ? range[1] : within(loss, ...range));
   for (const { losses, kind } of results) {
     axes.line(losses.map((_, i) => i), losses.map(shown), kind);
     axes.dots(losses.map((_, i) => i), losses.map(shown), kind.slice(0, 2), 3);
@@ -232,9 +238,8 @@ function metaTraining(stage, box, model, kept) {
     return { curve, name: [at === front ? "c1 thick" : `grey ${["dotted", "", "dashed"][i % 3]}`, `β = ${beta}`] };
   });
   const axes = stage.axes(box, {
-    x: [0, 10 * length], y: [0.2, 1000], logy: true, xlabel: "iteration", ylabel: "meta-loss",
-    title: stage.narrow ? `${model.get("order")} order` : `meta-training, ${model.get("order")} order`,
-    names: stage.narrow ? [] : lines.map(({ name }) => name),
+    x: [0, 10 * length], y: [0.5, Math.max(10, ...all.filter(Number.isFinite))], logy: true, xlabel: "iteration", ylabel: "meta-loss",
+    title: `meta-training, ${model.get("order")} order`, names: lines.map(({ name }) => name),
   });
   for (const { curve, name: [kind] } of lines) axes.line(Array.from(curve, (_, block) => 10 * block + 5), curve, kind);
 }
@@ -254,22 +259,28 @@ function said(model, results, steps) {
   return [...why, `Mean squared error on the wave, before → ${after(steps)}: ${errors.join(", ")}.`].join(" ");
 }
 
+// What can be set, with its button, and what there is to do: a figure shows one idea's.
+const CONTROLS = {
+  alpha: () => [slider("alpha", "α", { min: 0.0005, max: 0.5, log: true, step: 20 })],
+  steps: () => [slider("steps", "inner steps", { min: 0, max: MOST }), player("steps", "Play the steps", () => MOST)],
+  shots: () => [shots, button("New task", newTask)],
+  beta: (model) => [slider("beta", "β", { values: model.get("betas"), format: String })],
+  order: () => [choice("order", "meta-gradient", [["second", "second order"], ["first", "first order"]])],
+};
+const HINTS = {
+  beta: "Choose a β. On the left is the start that meta-training with it has found, on the right the meta-loss on the way there.",
+  alpha: "Make α larger, until the walks diverge.",
+  shots: "Drag a support point, or click into the first picture to add one. Then play the steps.",
+};
+
 export default {
   render: ({ model, el }) => {
-    const kept = memory();
+    const kept = memory(), names = model.get("controls"), parts = names.map((name) => CONTROLS[name](model));
     return figure(model, el, {
-      hint: "Drag a support point, or click into the first picture to add one. Then make α larger until the walk diverges, and choose another β.",
-      height: (width) => (width < 560 ? 470 : 560),
-      words: 330,
-      controls: [
-        slider("alpha", "α", { min: 0.0005, max: 0.5, log: true, step: 20 }),
-        slider("steps", "inner steps", { min: 0, max: MOST }),
-        shots,
-        slider("beta", "β", { values: model.get("betas"), format: String }),
-        choice("order", "meta-gradient", [["second", "second order"], ["first", "first order"]]),
-        button("New task", newTask),
-        player("steps", "Play the steps", () => MOST),
-      ],
+      hint: Object.entries(HINTS).find(([name]) => names.includes(name))?.[1] ?? "",
+      height: (width) => heightOf(model, width),
+      words: ofBeta(model) ? 210 : 330,
+      controls: [...parts.map(([setting]) => setting), ...parts.flatMap(([, ...buttons]) => buttons)],
       draw: (stage, state) => draw(stage, state, kept),
     });
   },

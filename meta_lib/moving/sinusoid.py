@@ -18,6 +18,7 @@ from meta_lib.tasks.episodes import Episode
 from meta_lib.tasks.sinusoids import Waves
 
 ORDERS = ("second", "first")
+CONTROLS = ("alpha", "steps", "shots", "beta", "order")
 BLOCK = 10
 
 # Whoever imports this keeps their random numbers.
@@ -33,9 +34,15 @@ class Sinusoid(MovingFigure):
     `trained` holds, by β and order ("second" or "first"), what MAML's meta-training has found: φ
     and the meta-losses. `points` are of one wave; the first `shots` of them are the support set,
     and with more shots the others follow.
+
+    `controls` are those that are shown, of `CONTROLS`, one idea a figure: with `beta` MAML's start
+    and its meta-training are drawn, else all three starts and what the steps lower.
     """
 
     shared = ("alpha", "steps", "beta", "order", "wave", "support")
+    controls: traitlets.List[str] = traitlets.List(
+        traitlets.Enum(CONTROLS), ["shots", "steps"]
+    ).tag(sync=True)
     alpha = traitlets.Float(0.01).tag(sync=True)
     steps = traitlets.Int(5).tag(sync=True)
     beta = traitlets.Float(0.02).tag(sync=True)

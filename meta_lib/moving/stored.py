@@ -41,7 +41,7 @@ def own(model: dict) -> dict:
 
 def embedded(figure: dict) -> str:
     """Return the element that `host.js` makes a figure of: state, script and style."""
-    name = figure["state"]["name"]
+    name = figure["state"]["name"].split("-")[0]
     importlib.import_module(f"meta_lib.moving.{name}")
     kind = next(kind for kind in MovingFigure.__subclasses__() if kind.stem == name)
     text = json.dumps(figure | {"script": kind._esm, "style": kind._css}).replace("</", r"<\/")
