@@ -6,14 +6,16 @@ from copy import copy
 from posixpath import join, normpath
 
 import pytest
-from bs4 import Comment
 from browser import complete, served
+from bs4 import Comment
 from test_built_book import ENGLISH, HTML, PAGES, anchors, missing, report, soup
 
 pytestmark = pytest.mark.skipif(not (HTML / ".built").exists(), reason="`make book` first")
 CHINESE = [page for page in PAGES if page.startswith("zh/book/")]
 # What is English on purpose: code and what it prints, formulas, titles of works, names.
-LEFT = "script, style, pre, code, svg, .math, .cell_output, .cell_input, .citation-list, .kbd-shortcut"
+LEFT = (
+    "script, style, pre, code, svg, .math, .cell_output, .cell_input, .citation-list, .kbd-shortcut"
+)
 SENTENCE = re.compile(r"(?:\b[a-z]+\b[ ,]+){3,}")
 
 
