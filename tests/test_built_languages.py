@@ -36,13 +36,13 @@ def test_each_page_leads_to_the_other_language_and_back(page):
 
 def test_the_switch_keeps_the_place(tab):
     with served(HTML) as where:
-        tab.goto(f"{where}/book/3-algorithms/maml.html#two-formulas")
+        tab.goto(f"{where}/book/3-algorithms/maml.html#watch-it-learn")
         complete(tab)
         tab.locator(".btn-to-language:visible").first.click()
-        tab.wait_for_url("**/zh/book/3-algorithms/maml.html#two-formulas")
+        tab.wait_for_url("**/zh/book/3-algorithms/maml.html#watch-it-learn")
         complete(tab)
-        heading = tab.locator("#two-formulas h2")
-        assert "两个公式" in heading.text_content()
+        heading = tab.locator("#watch-it-learn h2")
+        assert "看它学习" in heading.text_content()
         assert abs(heading.bounding_box()["y"]) < 200
 
 
