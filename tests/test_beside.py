@@ -67,6 +67,7 @@ def test_names_words_and_commands_are_not_terms():
         ([[r"\beta", "alpha"]], r"the formula has no '\\\\beta'"),
         ([[r"\alpha", "beta"]], "the code has no 'beta'"),
         ([[r"\alpha", ["alpha", "rate"]]], "the code has no 'rate'"),
+        ([[r"\nabla L(\theta)", "slopes"], ["L", "new"]], "the formula has no 'L'"),
         (6 * [[r"\alpha", "alpha"]], "5 have a colour"),
     ],
 )

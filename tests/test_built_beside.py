@@ -11,8 +11,8 @@ CHAPTERS = [
     if page.startswith(("book/3-algorithms", "book/4-formulas"))
     and (ROOT / page).with_suffix(".ipynb").exists()
 ]
-# Of each pair: is the code at the formula's right, what is cut of the two, and of each term how
-# often it stands in the formula and in the code, and its colours and grounds there.
+# Of each pair: is the code at the formula's right and within the panel, how much is cut of the two,
+# and of each term its colour and ground, wherever it stands in the formula and in the code.
 PAIRS = """() => Array.from(document.querySelectorAll(".beside"), (pair) => {
     const ground = (at) => {
         const colour = getComputedStyle(at).backgroundColor;
@@ -24,7 +24,8 @@ PAIRS = """() => Array.from(document.querySelectorAll(".beside"), (pair) => {
     const terms = [1, 2, 3, 4, 5].map((n) => [formula, pre].map((at) =>
         Array.from(at.querySelectorAll(`mjx-math .term-${n}, span.term-${n}`))
             .map((term) => [getComputedStyle(term).color, ground(term)])));
-    return { beside: right.left >= left.right && right.top < left.bottom, cut, terms };
+    const inside = right.right <= pair.getBoundingClientRect().right;
+    return { beside: right.left >= left.right && right.top < left.bottom, inside, cut, terms };
 })"""
 
 
@@ -74,6 +75,7 @@ def test_a_formula_stands_beside_its_code(tab, page):
         narrow = tab.evaluate(PAIRS)
         assert not any(pair["beside"] for pair in narrow)
         assert all(pair["cut"][0] <= 0 for pair in narrow), "a formula is cut on a phone"
+        assert all(pair["inside"] for pair in narrow), "code that cannot be scrolled"
     assert not tab.faults
 
 

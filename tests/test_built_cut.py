@@ -6,9 +6,7 @@ from test_built_book import HTML, PAGES, ROOT, report
 
 pytestmark = pytest.mark.skipif(not (HTML / ".built").exists(), reason="`make book` first")
 CHAPTERS = [
-    page
-    for page in PAGES
-    if (ROOT / page.removeprefix("zh/")).with_suffix(".ipynb").exists()
+    page for page in PAGES if (ROOT / page.removeprefix("zh/")).with_suffix(".ipynb").exists()
 ]
 # What is folded is opened first. A formula's label and what is read aloud do not count.
 CUT = """() => {

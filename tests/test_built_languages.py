@@ -6,14 +6,16 @@ from copy import copy
 from posixpath import join, normpath
 
 import pytest
-from bs4 import Comment
 from browser import complete, served
+from bs4 import Comment
 from test_built_book import ENGLISH, HTML, PAGES, anchors, missing, report, soup
 
 pytestmark = pytest.mark.skipif(not (HTML / ".built").exists(), reason="`make book` first")
 CHINESE = [page for page in PAGES if page.startswith("zh/book/")]
 # What is English on purpose: code and what it prints, formulas, titles of works, names.
-LEFT = "script, style, pre, code, svg, .math, .cell_output, .cell_input, .citation-list, .kbd-shortcut"
+LEFT = (
+    "script, style, pre, code, svg, .math, .cell_output, .cell_input, .citation-list, .kbd-shortcut"
+)
 SENTENCE = re.compile(r"(?:\b[a-z]+\b[ ,]+){3,}")
 
 
@@ -34,13 +36,13 @@ def test_each_page_leads_to_the_other_language_and_back(page):
 
 def test_the_switch_keeps_the_place(tab):
     with served(HTML) as where:
-        tab.goto(f"{where}/book/3-algorithms/maml.html#two-formulas")
+        tab.goto(f"{where}/book/3-algorithms/maml.html#watch-it-learn")
         complete(tab)
         tab.locator(".btn-to-language:visible").first.click()
-        tab.wait_for_url("**/zh/book/3-algorithms/maml.html#two-formulas")
+        tab.wait_for_url("**/zh/book/3-algorithms/maml.html#watch-it-learn")
         complete(tab)
-        heading = tab.locator("#two-formulas h2")
-        assert "两个公式" in heading.text_content()
+        heading = tab.locator("#watch-it-learn h2")
+        assert "看它学习" in heading.text_content()
         assert abs(heading.bounding_box()["y"]) < 200
 
 

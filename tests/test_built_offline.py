@@ -100,7 +100,9 @@ def found(tab, page, words):
     tab.keyboard.type(words)
     tab.keyboard.press("Enter")
     tab.wait_for_url("**/search.html?q=*")
-    tab.locator("#search-results > h2").filter(has_text=re.compile("Search Results|搜索结果")).wait_for()
+    tab.locator("#search-results > h2").filter(
+        has_text=re.compile("Search Results|搜索结果")
+    ).wait_for()
     return tab.locator("ul.search li a").all()
 
 
@@ -152,7 +154,9 @@ def test_the_pdf_is_the_whole_book_in_order(edition):
     toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
     files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
     files = [file for file in [toc["root"], *files] if file != "book/library"]
-    headings = [soup(f"{folder}/{file}.html".lstrip("/")).select_one("article h1") for file in files]
+    headings = [
+        soup(f"{folder}/{file}.html".lstrip("/")).select_one("article h1") for file in files
+    ]
     titles = [re.sub(r"#$", "", heading.get_text()) for heading in headings]
     chapters = [entry for entry in pdf.outline if not isinstance(entry, list)][1:]
     assert [entry.title for entry in chapters] == titles

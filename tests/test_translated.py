@@ -159,7 +159,10 @@ def test_the_edition_has_the_same_code_outputs_and_figures(tmp_path):
 def _without_words(outputs):
     """Return outputs without the descriptions of pictures."""
     return [
-        {**output, "data": {key: value for key, value in output["data"].items() if key != "text/plain"}}
+        {
+            **output,
+            "data": {key: value for key, value in output["data"].items() if key != "text/plain"},
+        }
         if "image/png" in output.get("data", {})
         else output
         for output in outputs

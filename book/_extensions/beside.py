@@ -33,21 +33,21 @@ CODE = re.compile(r'(<div class="beside") data-code="([^"]*)"(>.*?<pre>)(.*?)(?=
 def coloured(formula, terms):
     """Return a formula with its terms in classes.
 
-    terms: for each its forms, a list. Raises ValueError for a form that is not in the formula.
+    terms: for each its forms, a list. Raises ValueError for a form that the formula does not have,
+    or has only within longer ones.
     """
     tokens, marked, found = TEX.findall(formula), TEX.findall(formula), set()
     free = [i for i, token in enumerate(tokens) if not SPACE.fullmatch(token)]
     forms = [(_solid(form), number, form) for number, each in enumerate(terms, 1) for form in each]
     for form, number, name in sorted(forms, key=lambda one: -len(one[0])):
         at = [free[end - len(form) : end] for end in range(len(form), len(free) + 1)]
-        matches = [one for one in at if [tokens[i] for i in one] == form]
-        if not matches:
+        at = [one for one in at if [tokens[i] for i in one] == form and found.isdisjoint(one)]
+        if not at:
             raise ValueError(f"the formula has no {name!r}")
-        for one in matches:
-            if found.isdisjoint(one):
-                found.update(one)
-                marked[one[0]] = rf"\class{{term term-{number}}}{{{marked[one[0]]}"
-                marked[one[-1]] += "}"
+        for one in at:
+            found.update(one)
+            marked[one[0]] = rf"\class{{term term-{number}}}{{{marked[one[0]]}"
+            marked[one[-1]] += "}"
     return "".join(marked)
 
 
@@ -63,12 +63,12 @@ def places(code, terms):
     bare, found = SAID.sub(lambda said: " " * len(said[0]), code), {}
     forms = [(form, number) for number, each in enumerate(terms, 1) for form in each]
     for form, number in sorted(forms, key=lambda one: -len(one[0])):
-        at = re.compile(rf"(?<![\w.]){re.escape(form)}(?!\w)")
-        if not at.search(bare):
+        at = re.compile(rf"(?<![\w.]){re.escape(form)}(?!\w)").finditer(bare)
+        at = [range(*one.span()) for one in at if found.keys().isdisjoint(range(*one.span()))]
+        if not at:
             raise ValueError(f"the code has no {form!r}")
-        for match in at.finditer(bare):
-            if not any(place in found for place in range(*match.span())):
-                found |= dict.fromkeys(range(*match.span()), number)
+        for one in at:
+            found |= dict.fromkeys(one, number)
     return found
 
 
@@ -148,14 +148,7 @@ def colour_code(app, exception):
             page.write_text(found, encoding="utf-8")
 
 
-def add_style(app, page, template, context, doctree):
-    """Add the style to the pages that have a pair."""
-    if '<div class="beside"' in context.get("body", ""):
-        app.add_css_file("beside.css")
-
-
 def setup(app):
     app.connect("source-read", put_side_by_side)
-    app.connect("html-page-context", add_style)
     app.connect("build-finished", colour_code, priority=900)  # after the links in the code
     return {"parallel_read_safe": True, "parallel_write_safe": True}

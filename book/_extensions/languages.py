@@ -41,10 +41,14 @@ def add_switch(app, page, template, context, doctree):
 
 
 def close_gaps(app, doctree):
-    """Take out the space after bold words that end in a full-width sign: Markdown alone needs it."""
+    """Take out the space after bold words that end in a full-width sign: only Markdown needs it."""
     for bold in doctree.findall(nodes.strong):
         after = bold.next_node(descend=False, siblings=True)
-        if isinstance(after, nodes.Text) and after.startswith(" ") and FULL_WIDTH.search(bold.astext()):
+        if (
+            isinstance(after, nodes.Text)
+            and after.startswith(" ")
+            and FULL_WIDTH.search(bold.astext())
+        ):
             bold.parent.replace(after, nodes.Text(after.lstrip(" ")))
 
 

@@ -135,8 +135,9 @@ def chapters(env):
 
 def outline(env, page):
     """List the text, in English, and the anchor of a page's headings, its title first."""
-    headings = [(one.astext(), one["anchorname"]) for one in env.tocs[page].findall(nodes.reference)]
-    return [(env.config.english_headings.get(text, text), anchor) for text, anchor in headings]
+    english = env.config.english_headings
+    links = [(one.astext(), one["anchorname"]) for one in env.tocs[page].findall(nodes.reference)]
+    return [(english.get(text, text), anchor) for text, anchor in links]
 
 
 def find_chapter(env, part, title, section):

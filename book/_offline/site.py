@@ -1,4 +1,4 @@
-"""Put together what is published: the built book, and beside it the zip and, in each language, a PDF.
+"""Put together what is published: the built book, beside it the zip, and a PDF in each language.
 
 Only here does every page link zip and PDF, at its foot: in the book as it is built they do not
 exist, and a zip does not hold itself.

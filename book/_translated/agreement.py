@@ -1,6 +1,6 @@
 """Whether a translation holds what its English holds: formulas, numbers, code, links, emphasis.
 
-    python book/_translated/agreement.py [PO …]    say what is amiss in these catalogues, or in all
+python book/_translated/agreement.py [PO …]    say what is amiss in these catalogues, or in all
 """
 
 import re
@@ -20,7 +20,7 @@ HOLE = re.compile(r"\{\d+\}")  # for what varies in a text of a script
 HAN = r"[\u3400-\u9fff]"
 TERM = re.compile(r"glossary\.md#.+--(?P<term>[^)]+)$")
 RULES = {
-    f"{HAN}[,;:?!]|{HAN}[.](?!\\w)|{HAN}[(]|[)]{HAN}": "punctuation beside Chinese must be full-width",
+    f"{HAN}[,;:?!]|{HAN}[.](?!\\w)|{HAN}[(]|[)]{HAN}": "signs beside Chinese must be full-width",
     f"{HAN}[A-Za-z0-9]|[A-Za-z0-9%]{HAN}": "a space must stand between Chinese and Latin",
     r"(?:\b[a-z]+\b[ ,]+){4,}": "an English sentence is left",
 }
@@ -62,7 +62,11 @@ def faults(english: str, chinese: str) -> list[str]:
     for text, address in _links(chinese):
         # A name in Latin letters, such as MAML, is a name in Chinese, too.
         match = TERM.search(unquote(address))
-        if match and match["term"].replace("-", " ") not in text.lower() and not re.search("[A-Z]", text):
+        if (
+            match
+            and match["term"].replace("-", " ") not in text.lower()
+            and not re.search("[A-Z]", text)
+        ):
             said.append(f"a term must have its Chinese name {match['term']}, but was {text}")
     return said
 

@@ -36,7 +36,9 @@ def said(settings: dict) -> Iterator[tuple[dict, str]]:
     if "sphinx" in settings:
         config = settings["sphinx"]["config"]
         yield from ((settings, "title"), (settings, "author"), (settings["html"], "extra_footer"))
-        yield from ((config, key) for key in ("project", "nb_code_prompt_show", "nb_code_prompt_hide"))
+        yield from (
+            (config, key) for key in ("project", "nb_code_prompt_show", "nb_code_prompt_hide")
+        )
         yield from ((config["words"], key) for key in config["words"])
 
 

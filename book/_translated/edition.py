@@ -87,7 +87,9 @@ def _by_pinyin(glossary: str) -> str:
     sections = []
     for section in re.split(r"^(?=## )", glossary, flags=re.MULTILINE):
         head, *terms = re.split(r"^(?=### )", section.rstrip("\n"), flags=re.MULTILINE)
-        terms = sorted((term.rstrip("\n") for term in terms), key=lambda term: term.encode("gb18030"))
+        terms = sorted(
+            (term.rstrip("\n") for term in terms), key=lambda term: term.encode("gb18030")
+        )
         sections.append("\n\n".join([head.rstrip("\n"), *terms]))
     return "\n\n".join(sections) + "\n"
 
@@ -110,7 +112,10 @@ def _write_words(path: Path) -> None:
 def _write_settings(folder: Path) -> None:
     """Write the settings in Chinese, and the contents; what is said there stands in `settings`."""
     for document in (CONFIG, TOC):
-        settings, translate = yaml.safe_load(document.read_text(encoding="utf-8")), translator(document)
+        settings, translate = (
+            yaml.safe_load(document.read_text(encoding="utf-8")),
+            translator(document),
+        )
         for holder, key in said(settings):
             holder[key] = translated(holder[key], translate)
         if document is CONFIG:

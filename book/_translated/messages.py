@@ -43,7 +43,9 @@ def messages(markdown: str) -> Iterator[Message]:
             continue
         at = max(at, starts[token.map[0]])
         if token.type == "inline":
-            found = [_place(markdown, token.content, at, starts[token.map[1]])._replace(heading=heading)]
+            found = [
+                _place(markdown, token.content, at, starts[token.map[1]])._replace(heading=heading)
+            ]
         else:
             inside = BETWEEN_TAGS.finditer(markdown, at, starts[token.map[1]])
             found = [Message(match[0], match.start(), match.end()) for match in inside]

@@ -22,29 +22,31 @@ def roads() -> Figure:
     """Draw what each of the three roads does with the old characters and with a new task."""
     rows = (
         ("from scratch", GREEN, "nothing", "gradient steps\non the support set"),
-        ("transfer", RED, "learn to name all of them\n(pre-training)",
-         "new last layer, then gradient\nsteps on the support set"),
-        ("meta-learning", BLUE, "practise episodes: steps on a\nsupport set, judged on queries",
+        ("transfer", RED, "learn to name\nall of them\n(pre-training)",
+         "new last layer, then\ngradient steps\non the support set"),
+        ("meta-learning", BLUE, "practise episodes:\nsteps on a support set,\njudged on queries",
          "gradient steps\non the support set"),
     )  # fmt: skip
-    figure, axes = subplots(figsize=(7, 3.4))
+    figure, axes = subplots(figsize=(7, 3.8))
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    for x, title in ((0.41, "with the old characters"), (0.82, "with the new task")):
-        axes.text(x, 0.96, title, ha="center", va="center", weight="bold")
-    for y, (name, colour, before, after) in zip((0.76, 0.46, 0.16), rows, strict=True):
-        axes.text(0.0, y, name, va="center", weight="bold", color=colour)
-        for x, width, words in ((0.41, 0.36, before), (0.82, 0.34, after)):
+    columns = ((0.245, 0.47), (0.775, 0.43))  # middle and width
+    titles = "with the old characters", "with the new task"
+    for (x, _), title in zip(columns, titles, strict=True):
+        axes.text(x, 0.97, title, ha="center", va="center", weight="bold", fontsize=9)
+    for y, (name, colour, *both) in zip((0.74, 0.42, 0.1), rows, strict=True):
+        axes.text(0.0, y + 0.13, name, va="center", weight="bold", color=colour)
+        for (x, width), words in zip(columns, both, strict=True):
             axes.add_patch(
                 FancyBboxPatch(
-                    (x - width / 2, y - 0.09), width, 0.18, facecolor=colour + "18",
+                    (x - width / 2, y - 0.085), width, 0.17, facecolor=colour + "18",
                     edgecolor=colour, boxstyle="round,pad=0.005,rounding_size=0.02",
                 )
             )  # fmt: skip
             axes.text(x, y, words, ha="center", va="center", fontsize=9)
         axes.annotate(
-            "", (0.645, y), (0.597, y), arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.5}
+            "", (0.555, y), (0.485, y), arrowprops={"arrowstyle": "->", "color": colour, "lw": 1.5}
         )
     return describe(
         figure,
