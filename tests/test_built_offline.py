@@ -100,8 +100,8 @@ def found(tab, page, words):
     tab.keyboard.type(words)
     tab.keyboard.press("Enter")
     tab.wait_for_url("**/search.html?q=*")
-    done = tab.locator("#search-results > h2").filter(has_text=re.compile("Search Results|搜索结果"))
-    done.wait_for(state="attached")
+    end = re.compile("Search Results|搜索结果")
+    tab.locator("#search-results > h2").filter(has_text=end).wait_for(state="attached")
     return tab.locator("ul.search li a").all()
 
 
