@@ -165,6 +165,9 @@ def test_the_pdf_is_the_whole_book_in_order(edition):
         text = " ".join(normalize("NFKC", pdf.pages[number].extract_text()).split())
         assert entry.title in text
         assert re.search(rf"{re.escape(entry.title)}\s*{number + 1}\n", contents + "\n")
+    # The head of each page names its chapter.
+    number = pdf.get_destination_page_number(chapters[1]) + 1
+    assert titles[1] in normalize("NFKC", pdf.pages[number].extract_text())
 
 
 @pytest.mark.xdist_group("pdf")

@@ -122,7 +122,7 @@ def document(html: Path, settings: dict, contents: list[tuple[str, list[str]]], 
     title, subtitle = re.split(": |：", settings["title"], maxsplit=1)
     heads = "".join(
         f"@page {name_of(page)} {{ @top-right {{ "
-        f"content: {json.dumps(titles[page])}; font: italic 8pt sans-serif; }} }}\n"
+        f"content: {json.dumps(titles[page], ensure_ascii=False)}; font: italic 8pt sans-serif; }} }}\n"
         for page in pages
     )
     lists = "".join(
