@@ -120,9 +120,10 @@ def document(html: Path, settings: dict, contents: list[tuple[str, list[str]]], 
     sections = {page: section(html, page, pages, root, words) for page in pages}
     titles = {page: " ".join(each.h1.get_text().split()) for page, each in sections.items()}
     title, subtitle = re.split(": |：", settings["title"], maxsplit=1)
+    quoted = {page: json.dumps(title, ensure_ascii=False) for page, title in titles.items()}
     heads = "".join(
         f"@page {name_of(page)} {{ @top-right {{ "
-        f"content: {json.dumps(titles[page], ensure_ascii=False)}; font: italic 8pt sans-serif; }} }}\n"
+        f"content: {quoted[page]}; font: italic 8pt sans-serif; }} }}\n"
         for page in pages
     )
     lists = "".join(
