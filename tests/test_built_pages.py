@@ -21,7 +21,7 @@ WIDE, NARROW = 1200, 360
 LIBRARY = [page for page in PAGES if page.startswith("book/library/")]
 SOURCE = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("_modules/meta_lib/*.html"))
 # `index.html` is no page, and only leads on to the first one.
-ALONE = [page for page in PAGES if page not in (*LIBRARY, "index.html")]
+ALONE = [page for page in PAGES if page not in (*LIBRARY, "index.html", "zh/index.html")]
 # axe looks at every element: of the thousands of coloured words in code, one of each kind stays,
 # not folded and not one sign long, since those it does not judge.
 THIN = """() => {

@@ -49,7 +49,9 @@ def write_pages(app, config):
             if path.is_dir():
                 parts = [part.stem for part in modules(path) if part.stem not in WITHOUT_PAGE]
                 page += "".join(automodule(f"{name}.{part}", "-") for part in parts)
-            (folder / f"{name}.rst").write_text(page, encoding="utf-8")
+            # These pages are English: a search in another language passes them over.
+            head = "" if config.language == "en" else ":nosearch:\n\n"
+            (folder / f"{name}.rst").write_text(head + page, encoding="utf-8")
 
 
 def modules(package):

@@ -89,8 +89,9 @@ def template(known: Catalog) -> list[str]:
 
 def script(known: dict[str, str]) -> str:
     """Return the script of the pages in another language: its words, and what finds them."""
-    words = json.dumps(known, ensure_ascii=False, indent=0)
-    return WORDS.read_text(encoding="utf-8").replace("WORDS_OF_THE_LANGUAGE", words)
+    words = json.dumps(known, ensure_ascii=False, separators=(",", ":"))
+    script = WORDS.read_text(encoding="utf-8").replace("WORDS_OF_THE_LANGUAGE", words)
+    return re.sub(r"^ *(?://.*\n)?", "", script, flags=re.MULTILINE)  # each page loads it
 
 
 def _has_words(text: str) -> bool:
