@@ -1,10 +1,10 @@
 """A formula and its code, side by side: what the book makes of a notebook, and what it refuses."""
 
-import importlib.util
 import json
 import re
 from urllib.parse import quote
 
+import beside
 import nbformat
 import pytest
 from test_notebooks import CHAPTERS, ROOT
@@ -14,18 +14,6 @@ FORMULA = r"""Then one step is
 $$\theta' = \theta - \alpha\, \nabla L(\theta) \quad \text{, } \alpha > 0$$"""
 CODE = 'new = theta - alpha * slopes  # alpha: the rate\nprint("alpha", alpha.alpha, new)'
 TERMS = [[r"\alpha", "alpha"], [r"\nabla L(\theta)", "slopes"], [[r"\theta"], ["theta", "new"]]]
-
-
-def load_extension():
-    """Import what makes the pairs."""
-    path = ROOT / "book/_extensions/beside.py"
-    spec = importlib.util.spec_from_file_location("beside", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-beside = load_extension()
 
 
 def cells(terms=TERMS, formula=FORMULA):

@@ -1,9 +1,9 @@
 """Links in the prose that set a figure: what the book makes of them, and what they do in a page."""
 
-import importlib.util
 import json
 import re
 
+import figure_links as links
 import nbformat
 import pytest
 from browser import show_figure, show_figures
@@ -12,18 +12,6 @@ from test_notebooks import CHAPTERS, ROOT
 from meta_lib.moving.meta_update import MetaUpdate
 
 FIGURES = [{"state": {"name": "limits", "start": {"labels": 10, "amount": 0.3, "kind": "turn"}}}]
-
-
-def load_extension():
-    """Import what makes the links."""
-    path = ROOT / "book/_extensions/figure_links.py"
-    spec = importlib.util.spec_from_file_location("figure_links", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-links = load_extension()
 
 
 def test_a_link_names_what_it_sets():

@@ -1,6 +1,5 @@
 """The questions of the chapters: their form, and what a page makes of them."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -8,6 +7,7 @@ import sys
 
 import nbformat
 import pytest
+import questions
 from test_notebooks import CHAPTERS, ROOT, report, tags
 
 FEWEST = 3
@@ -36,19 +36,6 @@ A number, in per cent.
 - **more: no.** It turns far.
 
 </details>"""
-
-
-def load_extension():
-    """Import what turns the questions into forms."""
-    spec = importlib.util.spec_from_file_location(
-        "questions", ROOT / "book/_extensions/questions.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-questions = load_extension()
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

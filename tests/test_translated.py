@@ -1,21 +1,18 @@
 """The Chinese edition: nothing is missing, and nothing says other than the English."""
 
-import sys
 from collections import defaultdict
 from pathlib import Path
 
+import agreement
+import catalogues
+import edition
+import headings
+import messages
 import nbformat
 import pytest
 from babel.messages.pofile import read_po
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "book/_translated"))
-
-import agreement  # noqa: E402
-import catalogues  # noqa: E402
-import edition  # noqa: E402
-import headings  # noqa: E402
-import messages  # noqa: E402
 
 SOURCES = [*catalogues.documents(), catalogues.CONFIG, catalogues.TOC, catalogues.SCRIPTS]
 NAMES = [path.stem for path in SOURCES]

@@ -44,7 +44,7 @@ def imported(source: str) -> set[str]:
 
 def reached(files: set[str], *patterns: str) -> set[str]:
     """List the files of these patterns that import or name one of the files, or are one."""
-    packages = r"^(tests|book\._translated)\."
+    packages = r"^(tests|book\._extensions|book\._translated)\."
     modules = {re.sub(packages, "", module(path)) for path in files}
     names = [re.escape(Path(path).name) for path in files if re.search(r"\.(?!py$)|Makefile", path)]
     named = re.compile(rf'[/"](?:{"|".join(names)})"')
