@@ -33,22 +33,8 @@ def folder() -> Path:
 
 
 def recipes() -> dict[str, dict[str, Any]]:
-    """Return of each run what it `shows`, the command to `train` it, and what to `evaluate`.
-
-    A recipe with `seeds = 3` is three runs: NAME with seed 0, NAME-seed-1 and NAME-seed-2.
-    """
-    runs = {}
-    for name, recipe in tomllib.loads((folder() / RECIPES).read_text()).items():
-        runs[name] = recipe
-        for seed in range(1, recipe.pop("seeds", 1)):
-            again = {"shows": f"… seed {seed}", "train": f"{recipe['train']} --seed {seed}"}
-            runs[f"{name}-seed-{seed}"] = recipe | again
-    return runs
-
-
-def trainings(name: str) -> list[str]:
-    """Return the runs of a recipe: one for each of its seeds."""
-    return [run for run in recipes() if run == name or run.startswith(f"{name}-seed-")]
+    """Return of each run what it `shows`, the command to `train` it, and what to `evaluate`."""
+    return tomllib.loads((folder() / RECIPES).read_text())
 
 
 def record(name: str) -> dict[str, Any]:
