@@ -15,14 +15,11 @@ CUT = """() => {
     const broken = (pre) => pre.matches(".output.stream pre, .output.text_plain pre")
         && pre.textContent.split("\\n").some((line) => /\\S {2,}\\S/.test(line)
             && 0.6 * parseFloat(getComputedStyle(pre).fontSize) * line.length > pre.clientWidth);
-    // A table that is wider than its box scrolls in it.
-    const wide = (box) => box.matches("table")
-        && box.getBoundingClientRect().width > box.parentElement.clientWidth + 1;
     const boxes = ".bd-article pre, .bd-article mjx-container[display=true], .cell_output, "
         + ".bd-article .output, .bd-article .pst-scrollable-table-container, .bd-article table";
     return Array.from(document.querySelectorAll(boxes))
-        .filter((box) => broken(box) || wide(box)
-            || (box.scrollWidth > box.clientWidth + 1 && !box.querySelector("pre, table")))
+        .filter((box) => broken(box) || (box.scrollWidth > box.clientWidth + 1
+            && !box.querySelector("pre, .pst-scrollable-table-container")))
         .map((box) => {
             const heading = box.closest("section")?.querySelector("h1, h2, h3, h4");
             const text = (box.getAttribute("aria-label") ?? box.textContent).trim().split("\\n")
