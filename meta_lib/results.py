@@ -33,8 +33,28 @@ def folder() -> Path:
 
 
 def recipes() -> dict[str, dict[str, Any]]:
-    """Return of each run what it `shows`, the command to `train` it, and what to `evaluate`."""
-    return tomllib.loads((folder() / RECIPES).read_text())
+    """Return of each run what it `shows`, the command to `train` it, and what to `evaluate`.
+
+    A recipe with `seeds = 3` is one of three runs, NAME, NAME-seed-1 and NAME-seed-2, which differ
+    in nothing but the seed: their first weights and their batches.
+    """
+    found = {}
+    for name, recipe in tomllib.loads((folder() / RECIPES).read_text()).items():
+        for seed in range(recipe.pop("seeds", 1)):
+            found[with_seed(name, seed)] = recipe | (
+                {"train": f"{recipe['train']} --seed {seed}"} if seed else {}
+            )
+    return found
+
+
+def with_seed(name: str, seed: int) -> str:
+    """Return the name of the run that was trained as `name` was, with this seed."""
+    return f"{name}-seed-{seed}" if seed else name
+
+
+def trainings(name: str) -> list[str]:
+    """Return the names of a run and of those that differ from it in nothing but the seed."""
+    return [each for each in recipes() if each == name or each.startswith(f"{name}-seed-")]
 
 
 def record(name: str) -> dict[str, Any]:

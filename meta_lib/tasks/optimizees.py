@@ -50,7 +50,8 @@ def digit_networks(
     part = slice(-HELD_OUT, None) if held_out else slice(None, -HELD_OUT)
     images = [group[part].flatten(1) for group in digits().values()]
     x = torch.cat(images)
-    y = torch.arange(10, device=x.device).repeat_interleave(torch.tensor(list(map(len, images))))
+    counts = torch.tensor(list(map(len, images)), device=x.device)
+    y = torch.arange(10, device=x.device).repeat_interleave(counts)
 
     def loss(theta: Tensor) -> Tensor:
         chosen = whole_below(torch.full((tasks, batch), len(x)), generator)
