@@ -17,6 +17,7 @@ from meta_lib.tasks.parts import deal
 FOLDER = results.folder()
 RECIPES = results.recipes()
 TRAINED = [name for name, recipe in RECIPES.items() if "train" in recipe]
+KEPT = [name for name in TRAINED if "-seed-" not in name]
 
 
 def load_make():
@@ -56,7 +57,19 @@ def test_a_run_was_trained_as_its_recipe_says(name):
         assert log[-len(log) // 10 :, 1].mean() < log[: len(log) // 10, 1].mean()
 
 
-@pytest.mark.parametrize("name", TRAINED)
+def test_a_recipe_with_seeds_is_that_many_runs():
+    assert results.trainings("siamese") == ["siamese"]
+    names = results.trainings("siamese-plain")
+    assert names == ["siamese-plain", "siamese-plain-seed-1", "siamese-plain-seed-2"]
+    configs = [json.loads((FOLDER / name / "config.json").read_text()) for name in names]
+    assert [config.pop("seed") for config in configs] == [0, 1, 2]
+    assert configs[0] == configs[1] == configs[2]
+    commands = [RECIPES[name]["train"].partition(" --seed ")[::2] for name in names]
+    assert [seed for _, seed in commands] == ["", "1", "2"]
+    assert len({command for command, _ in commands}) == 1
+
+
+@pytest.mark.parametrize("name", KEPT)
 def test_a_checkpoint_is_small_and_is_the_run_s(name):
     assert (FOLDER / name / "model.safetensors").stat().st_size <= 2_000_000
     learner, settings = learners.load(FOLDER / name)
