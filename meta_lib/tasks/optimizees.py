@@ -50,8 +50,7 @@ def digit_networks(
     part = slice(-HELD_OUT, None) if held_out else slice(None, -HELD_OUT)
     images = [group[part].flatten(1) for group in digits().values()]
     x = torch.cat(images)
-    counts = torch.tensor(list(map(len, images)), device=x.device)
-    y = torch.arange(10, device=x.device).repeat_interleave(counts)
+    y = torch.cat([x.new_full((len(each),), k, dtype=torch.long) for k, each in enumerate(images)])
 
     def loss(theta: Tensor) -> Tensor:
         chosen = whole_below(torch.full((tasks, batch), len(x)), generator)
