@@ -23,7 +23,6 @@ from meta_lib.networks import (
     unflatten,
 )
 from meta_lib.tasks.episodes import Episode
-from meta_lib.tasks.optimizees import digit_networks
 
 META = torch.device("meta")
 
@@ -93,9 +92,3 @@ def test_nor_does_an_answer(make, criterion, tasks):
 def test_nor_does_the_network_for_embeddings():
     network = pooled_network(4).to(META)
     assert network(on_meta(2, 1, 32, 32)).shape == (2, 32)
-
-
-def test_nor_do_networks_that_read_digits(monkeypatch):
-    monkeypatch.setenv("META_LIB_DEVICE", "meta")
-    loss, theta = digit_networks(2, torch.Generator().manual_seed(0), batch=4)
-    assert theta.device == META and loss(theta).device == META
