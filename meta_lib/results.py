@@ -40,16 +40,11 @@ def recipes() -> dict[str, dict[str, Any]]:
     """
     found = {}
     for name, recipe in tomllib.loads((folder() / RECIPES).read_text()).items():
-        for seed in range(recipe.pop("seeds", 1)):
-            found[with_seed(name, seed)] = recipe | (
-                {"train": f"{recipe['train']} --seed {seed}"} if seed else {}
-            )
+        seeds = recipe.pop("seeds", 1)
+        found[name] = recipe
+        for seed in range(1, seeds):
+            found[f"{name}-seed-{seed}"] = recipe | {"train": f"{recipe['train']} --seed {seed}"}
     return found
-
-
-def with_seed(name: str, seed: int) -> str:
-    """Return the name of the run that was trained as `name` was, with this seed."""
-    return f"{name}-seed-{seed}" if seed else name
 
 
 def trainings(name: str) -> list[str]:
