@@ -59,7 +59,7 @@ def record(name: str) -> dict[str, Any]:
     """
     file = folder() / name / "run.json"
     if not file.exists():
-        made = ", ".join(sorted(path.parent.name for path in folder().glob("*/run.json")))
+        made = ", ".join(sorted(found for found in recipes() if (folder() / found / "run.json").exists()))
         raise FileNotFoundError(f"there is no run {name!r}; there are {made}")
     return json.loads(file.read_text())
 

@@ -41,7 +41,7 @@ def record_of(name: str) -> dict:
 
 def keep(name: str, record: dict) -> None:
     """Write what is known of a run."""
-    (HERE / name).mkdir(exist_ok=True)
+    (HERE / name).mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=1)
     # What was right in each of hundreds of tasks stands in one line.
     text = re.sub(r"\[[\d,\s]+\]", lambda numbers: " ".join(numbers[0].split()), text)
