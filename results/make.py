@@ -143,7 +143,7 @@ def main(names: tuple[str, ...], everything: bool) -> None:
     for name in RECIPES if everything else names:
         make(name)
     for name, recipe in RECIPES.items():
-        click.echo(f"{name:22} {state(name):32} {recipe['shows']}")
+        click.echo(f"{name:28} {state(name):18} {recipe['shows']}")
 
 
 if __name__ == "__main__":
