@@ -59,8 +59,9 @@ def record(name: str) -> dict[str, Any]:
     """
     file = folder() / name / "run.json"
     if not file.exists():
-        made = ", ".join(sorted(found for found in recipes() if (folder() / found / "run.json").exists()))
-        raise FileNotFoundError(f"there is no run {name!r}; there are {made}")
+        made = (path.parent.relative_to(folder()) for path in folder().rglob("run.json"))
+        names = ", ".join(sorted(each.as_posix() for each in made))
+        raise FileNotFoundError(f"there is no run {name!r}; there are {names}")
     return json.loads(file.read_text())
 
 
