@@ -132,6 +132,20 @@ def pooled_network(
     )
 
 
+def by_cosine(network: nn.Sequential) -> nn.Sequential:
+    """Return the network with its features brought to one length before its last, linear layer.
+
+    The layer W then compares an image's features h with its rows by their direction. From W = 0 one
+    inner step on the cross-entropy is, up to a term that all classes share, the prototypes' rule:
+    row k becomes proportional to the mean of the h of class k, so that the logits are the mean
+    cosines between the image and the support images of each class. MAML begun with learned features
+    (part 5, "How far from the papers") then starts where the features alone stand. The length is
+    √features, and the layers are the network's own.
+    """
+    *body, last = network
+    return nn.Sequential(*body, nn.RMSNorm(last.in_features, elementwise_affine=False), last)
+
+
 def parameters_of(network: nn.Module) -> Parameters:
     """Return a copy of the weights that the network learns, by name.
 

@@ -122,7 +122,7 @@ def test_the_relatives_of_maml_are_trained(variant, tmp_path):
          "--distort", "1", "--bend", "0.05"),
         ("maml", "--test-steps", "3", "--decay", "--distort", "1"),
         ("maml", "--network", "pooled", "--size", "16", "--filters", "4", "--layer-rates",
-         "--steps", "2", "--multi-step"),
+         "--steps", "2", "--multi-step", "--cosine"),
         ("siamese", "--measure", "weighted-l1"),
         ("protonet", "--distance", "cosine"),
     ],

@@ -13,6 +13,7 @@ from meta_lib import maml
 from meta_lib.inner_rules import Momentum, Stepwise, learned_in
 from meta_lib.machinery.runs import Run, read_model
 from meta_lib.networks import (
+    by_cosine,
     conv_network,
     expand,
     flatten,
@@ -303,6 +304,26 @@ def test_rates_may_differ_from_step_to_step():
     for alpha in (0.1, 0.2, 0.2):  # the last serves all steps after it
         expected -= alpha * 3 * (expected + 1)
     assert theta["t"].item() == pytest.approx(expected)
+
+
+def test_by_cosine_the_first_step_from_zeros_makes_the_classifier_by_mean_cosines(generator):
+    ways, shots, alpha = 3, 2, 0.4
+    network = by_cosine(mlp(4, 6, ways, activation=torch.nn.Tanh))
+    with torch.no_grad():
+        for weight in network[-1].parameters():
+            weight.zero_()
+    loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
+    support = torch.randn(ways * shots, 4, generator=generator)
+    query = torch.randn(5, 4, generator=generator)
+    labels = torch.arange(ways).repeat_interleave(shots)
+    rates = maml.head_rates(phi, alpha, "3")
+    logits = forward(network, maml.adapt(loss, phi, support, labels, rates), query)
+    bodies = network[:2](support), network[:2](query)
+    h, q = (rows / rows.norm(dim=1, keepdim=True) for rows in bodies)
+    cosines = (q @ h.T).view(5, ways, shots).mean(dim=2)
+    # Adding the same to all classes changes no probability.
+    expected = alpha * 6 / ways * (cosines - cosines.mean(dim=1, keepdim=True))
+    torch.testing.assert_close(logits - logits.mean(dim=1, keepdim=True), expected)
 
 
 def test_layer_rates_begin_where_they_are_told():

@@ -143,6 +143,9 @@ def protonet(**options: Any) -> None:
               help="What the rates of all layers but the last begin with; left out, as "
               "--alpha.")  # fmt: skip
 @MULTI_STEP
+@click.option("--cosine", is_flag=True,
+              help="Bring the features to one length before the last layer: begun with a --body, "
+              "the first step then makes the classifier by mean cosines.")  # fmt: skip
 @click.option("--body", type=EXISTING,
               help="Begin with the features of a siamese, protonet or pretrained training, its "
               "folder or model, by the same network.")  # fmt: skip

@@ -23,6 +23,7 @@ from meta_lib.machinery.chunks import best_chunk
 from meta_lib.machinery.distributed import share
 from meta_lib.machinery.runs import NotACheckpoint, Run
 from meta_lib.networks import (
+    by_cosine,
     conv_network,
     flatten,
     loss_of,
@@ -157,8 +158,8 @@ def maml_learner(settings: Settings) -> Learner:
     It is trained with `steps` inner steps, and answers after `test_steps`. The other settings may
     be missing, as they are in older checkpoints: `layer_rates` learns the inner rates, those of all
     layers but the last from `body_alpha` on; `multi_step` counts the loss after each inner step;
-    `network` may be "pooled"; and `body` names a training of an embedding by the same network,
-    whose layers it begins with.
+    `network` may be "pooled"; `cosine` brings the features to one length before the last layer; and
+    `body` names a training of an embedding by the same network, whose layers it begins with.
 
     Raises ValueError for learned rates with a `variant` that has its own, and for a `body_alpha`
     without learned rates; its `train` for a body that is another network's, or has seen other
@@ -170,6 +171,8 @@ def maml_learner(settings: Settings) -> Learner:
         )
     else:
         network = _classifier(settings)
+    if settings.get("cosine"):
+        network = by_cosine(network)
     loss, phi = loss_of(network, F.cross_entropy), parameters_of(network)
     head = str(len(network) - 1)
     alpha: maml.Alpha = settings["alpha"]
