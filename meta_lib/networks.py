@@ -141,8 +141,12 @@ def by_cosine(network: nn.Sequential) -> nn.Sequential:
     cosines between the image and the support images of each class. MAML begun with learned features
     (part 5, "How far from the papers") then starts where the features alone stand. The length is
     √features, and the layers are the network's own.
+
+    Raises TypeError unless the last of its layers is linear.
     """
-    *body, last = network
+    *body, last = network or [None]
+    if not isinstance(last, nn.Linear):
+        raise TypeError(f"network must end with a linear layer, but ends with {last}")
     return nn.Sequential(*body, nn.RMSNorm(last.in_features, elementwise_affine=False), last)
 
 

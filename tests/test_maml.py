@@ -326,6 +326,12 @@ def test_by_cosine_the_first_step_from_zeros_makes_the_classifier_by_mean_cosine
     torch.testing.assert_close(logits - logits.mean(dim=1, keepdim=True), expected)
 
 
+@pytest.mark.parametrize("layers", [[], [torch.nn.Linear(2, 2), torch.nn.ReLU()]])
+def test_by_cosine_refuses_a_network_that_does_not_end_with_a_linear_layer(layers):
+    with pytest.raises(TypeError, match="network must end with a linear layer, but ends with"):
+        by_cosine(torch.nn.Sequential(*layers))
+
+
 def test_layer_rates_begin_where_they_are_told():
     phi = parameters_of(mlp(1, 3, 1))
     (rates,) = maml.layer_rates(phi, dict(zip(phi, [0.03, 0.03, 0.3, 0.3], strict=True)), 1).alphas
